@@ -1,0 +1,25 @@
+/** The import boundaries of the repository: see docs/contributor.md. */
+module.exports = {
+  forbidden: [
+    { name: 'lib-imports-no-app', severity: 'error', from: { path: '^lib/' }, to: { path: '^apps/' } },
+    {
+      name: 'only-lib-kafka-imports-a-kafka-client',
+      severity: 'error',
+      from: { pathNot: '^lib/kafka/' },
+      to: { path: 'node_modules/(kafkajs|node-rdkafka)(/|$)' },
+    },
+    {
+      name: 'apps-import-only-the-public-surface',
+      severity: 'error',
+      from: { path: '^apps/' },
+      to: { path: '^lib/', pathNot: '^lib/index\\.ts$' },
+    },
+    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: { extensions: ['.ts', '.mjs', '.js'] },
+  },
+};

@@ -1,0 +1,6 @@
+export default {
+  extensions: { ts: 'module' },
+  nodeArguments: ['--import=tsx'],
+  files: ['test/**/*.test.ts'],
+  timeout: '5m',
+};

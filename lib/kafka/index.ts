@@ -1,0 +1,5 @@
+export * from './client.ts';
+export * from './kafka-error.ts';
+export * from './murmur2.ts';
+export * from './outgoing-batch.ts';
+export * from './record-batch.ts';

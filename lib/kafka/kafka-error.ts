@@ -19,7 +19,13 @@ export class KafkaError extends Error {
   readonly retriable: boolean;
   readonly abortable: boolean;
 
-  constructor(operation: string, code: number, codeName: string, reason: string, flags: KafkaErrorFlags = {}) {
+  constructor(
+    operation: string,
+    code: number,
+    codeName: string,
+    reason: string,
+    flags: KafkaErrorFlags = {},
+  ) {
     super(`${operation}: ${reason} (${codeName}, ${code})`);
     this.code = code;
     this.codeName = codeName;

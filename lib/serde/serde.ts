@@ -55,14 +55,55 @@ export interface Serde<T> {
 
   /** Fetches what must be there before the first record, such as the schema id to write with. */
   prepare?(): Promise<void>;
+
+  /** Whether null (no bytes at all) is a value of the type. Elsewhere a null is a deserialisation error. */
+  readonly nullable?: boolean;
 }
+
+/** A serde that also takes null: an absent key, or a tombstone. */
+export function nullable<T>(serde: Serde<T>): Serde<T | null> {
+  return {
+    nullable: true,
+    deserialize: (bytes) => serde.deserialize(bytes),
+    serialize(value, batch, placement) {
+      if (value === null) placement.length = -1;
+      else serde.serialize(value, batch, placement);
+    },
+    ...(serde.prepare === undefined ? {} : { prepare: () => serde.prepare!() }),
+  };
+}
+
+/** Why bytes could not become a value, or a value bytes. */
+export type SerdeErrorCode =
+  /** Not the format at all: no JSON, no Confluent wire header, no value of the schema. */
+  | 'MALFORMED'
+  /** The value needs more bytes than the range has. */
+  | 'TRUNCATED'
+  /** The range goes on after the value's end. */
+  | 'TRAILING_BYTES'
+  /** The registry answered that no schema has this id. */
+  | 'UNKNOWN_SCHEMA'
+  /** The schema exists, but is not Avro, does not compile, or cannot be read as the reader's schema. */
+  | 'UNUSABLE_SCHEMA'
+  /** The value given to serialise does not fit the schema. */
+  | 'INVALID_VALUE';
 
 /** The bytes are not what the serde expects. Policies (fail, skip, dead-letter) apply to it. */
 export class SerdeError extends Error {
   override readonly name = 'SerdeError';
+  readonly code: SerdeErrorCode;
+
+  constructor(message: string, code: SerdeErrorCode = 'MALFORMED', options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
 }
 
-/** Not an error of the record: something must be fetched before it can be read. Try again after `ready`. */
+/**
+ * Not an error of the record: something must be fetched before it can be read. Try again after `ready`, which
+ * resolves when another try makes sense, and rejects when fetching failed for now (the server is down): then
+ * another try starts another fetch.
+ */
 export class NotReady extends Error {
   override readonly name = 'NotReady';
   readonly ready: Promise<unknown>;
@@ -70,6 +111,8 @@ export class NotReady extends Error {
   constructor(what: string, ready: Promise<unknown>) {
     super(`waiting for ${what}`);
     this.ready = ready;
+    // Whoever catches this may choose not to wait; the failure is then nobody's unhandled rejection.
+    ready.catch(() => undefined);
   }
 }
 

@@ -1,1 +1,12 @@
-export {};
+export * from './arrow-part.ts';
+export * from './caps.ts';
+export * from './columns.ts';
+export * from './event-time.ts';
+export * from './fidelity.ts';
+export * from './pacer.ts';
+export * from './rate-plan.ts';
+export * from './replay-clock.ts';
+export * from './replay-cursor.ts';
+export * from './replay-error.ts';
+export * from './time-merge.ts';
+export * from './time-source.ts';

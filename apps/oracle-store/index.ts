@@ -1,0 +1,21 @@
+/** The oracle store for its readers: sealed packs, gate evidence, stream views. Writers use the commands. */
+export { verifyGates, type GateScope, type GateStatus, type GateVerification } from './gate-verification.ts';
+export { ORACLE_CODES, OracleError, type OracleCode } from './oracle-error.ts';
+export { formatRoot, packKey, parseRoot, viewFolder, type StoreRoot } from './pack-layout.ts';
+export {
+  type EngineFile,
+  type OraclePackManifest,
+  type OraclePackSeal,
+  type PackedOutput,
+  type SealStatus,
+} from './pack-manifest.ts';
+export { readPack, type OraclePack } from './pack-reader.ts';
+export { readRunReceipt, worldOf, type RunReceipt } from './run-receipt.ts';
+export {
+  readViewManifest,
+  type MultisetStats,
+  type StreamSortReceipt,
+  type StreamView,
+  type StreamViewManifest,
+  type StreamViewPart,
+} from './stream-view-manifest.ts';

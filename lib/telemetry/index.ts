@@ -1,1 +1,3 @@
+export * from './lag-history.ts';
 export * from './logger.ts';
+export * from './metrics.ts';

@@ -4,7 +4,16 @@ import { pino, type DestinationStream, type Logger } from 'pino';
 export type { Logger } from 'pino';
 
 /** Names of fields whose values never reach a log, at any depth that pino's redaction can name. */
-const SECRET_FIELDS = ['password', 'secret', 'secretKey', 'accessKey', 'token', 'authorization', 'apiKey', 'dsn'];
+const SECRET_FIELDS = [
+  'password',
+  'secret',
+  'secretKey',
+  'accessKey',
+  'token',
+  'authorization',
+  'apiKey',
+  'dsn',
+];
 
 export interface LoggerOptions {
   /** The component's full name, on every line. */

@@ -185,6 +185,18 @@ export const BIG_LONG = Object.create(
   },
 ) as avsc.Type;
 
+class ExactIntType extends avsc.types.IntType {
+  _read(tap: Tap): number {
+    readVarint(tap);
+    const value = roundedLong();
+    if (value !== (value | 0)) throw new Error(`int ${bigLong()} is beyond 32 bits`);
+    return value;
+  }
+}
+
+/** `int` that refuses what 32 bits cannot hold; avsc hands it on and fails when it is written again. */
+export const INT: avsc.Type = new ExactIntType();
+
 function readPromoted(tap: Tap): number {
   readVarint(tap);
   return roundedLong();

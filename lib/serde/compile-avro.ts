@@ -2,7 +2,7 @@
 import avsc from 'avsc';
 import { BoundedArrayType, BoundedMapType } from './avro-collection-types.ts';
 import { DecimalType, UuidType } from './avro-logical-types.ts';
-import { BIG_LONG, DOUBLE, EXACT_LONG, FLOAT } from './avro-number-types.ts';
+import { BIG_LONG, DOUBLE, EXACT_LONG, FLOAT, INT } from './avro-number-types.ts';
 import { SerdeError } from './serde.ts';
 
 /** A schema as it stands in an .avsc file. */
@@ -44,7 +44,7 @@ export function compileAvro(
 ): avsc.Type {
   const wanted = new Set<string>(options.logicalTypes ?? []);
   const long = options.longs === 'bigint' ? BIG_LONG : EXACT_LONG;
-  const primitives: Record<string, avsc.Type> = { long, float: FLOAT, double: DOUBLE };
+  const primitives: Record<string, avsc.Type> = { int: INT, long, float: FLOAT, double: DOUBLE };
 
   const typeHook: Hook = (part, inherited) => {
     const attributes = typeof part === 'string' ? { type: part } : (part as unknown as AvroSchemaObject);

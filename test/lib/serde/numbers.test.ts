@@ -129,6 +129,16 @@ test('longs promoted to double keep their sign and value', (t) => {
   }
 });
 
+test('an int beyond 32 bits is refused', (t) => {
+  const type = compileAvro('int');
+  for (const value of [2n ** 31n - 1n, -(2n ** 31n), 0n, -1n]) {
+    t.is(type.fromBuffer(varint(value)) as number, Number(value));
+  }
+  for (const value of [2n ** 31n, -(2n ** 31n) - 1n, 2n ** 32n, 2n ** 63n - 1n]) {
+    t.throws(() => type.fromBuffer(varint(value)) as unknown, { message: `int ${value} is beyond 32 bits` });
+  }
+});
+
 test('writer int reads as long, in both representations', (t) => {
   const writer = compileAvro('int');
   const bytes = writer.toBuffer(-123456);

@@ -14,5 +14,8 @@ export function placed(
 ): Bytes {
   const placement: Placement = { source: -1, start: -1, length: -1 };
   write(batch, placement);
-  return new Bytes(batch.sources[placement.source]!, placement.start, placement.length);
+  const source = batch.sources[placement.source];
+  if (source === undefined)
+    throw new Error(`placed in source ${placement.source}, which the batch does not have`);
+  return new Bytes(source, placement.start, placement.length);
 }

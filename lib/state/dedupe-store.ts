@@ -202,7 +202,11 @@ export class DedupeStore implements StateStore {
 
   /** The sequence number of the entry with the probe's key, or -1. */
   #lookup(): number {
-    const [a, b, c, d] = this.#probe as unknown as [number, number, number, number];
+    const probe = this.#probe;
+    const a = probe[0]!;
+    const b = probe[1]!;
+    const c = probe[2]!;
+    const d = probe[3]!;
     const table = this.#index[a & 0xff]!;
     const mask = table.length - 1;
     for (let slot = b & mask; ; slot = (slot + 1) & mask) {
@@ -235,7 +239,11 @@ export class DedupeStore implements StateStore {
   }
 
   #point(sequence: number): void {
-    const [a, b, c, d] = this.#probe as unknown as [number, number, number, number];
+    const probe = this.#probe;
+    const a = probe[0]!;
+    const b = probe[1]!;
+    const c = probe[2]!;
+    const d = probe[3]!;
     const which = a & 0xff;
     let table = this.#index[which]!;
     if ((this.#indexUsed[which]! + 1) * 10 > table.length * 7) table = this.#growTable(which);

@@ -1,1 +1,7 @@
-export {};
+export {
+  TestDriver,
+  type TestDriverOptions,
+  type TestInput,
+  type TestOutput,
+  type TestRecord,
+} from './test-driver.ts';

@@ -1,0 +1,503 @@
+/**
+ * An instance: one process of an application. One consumer in the application's group, one transactional producer,
+ * tasks for the partitions it is given, and the loop poll -> process -> commit.
+ */
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
+import type {
+  ClientConfig,
+  Consumer,
+  KafkaClient,
+  Producer,
+  TopicPartition,
+  TopicPartitionOffset,
+} from '../kafka/client.ts';
+import { KafkaError } from '../kafka/kafka-error.ts';
+import { RecordBatch } from '../kafka/record-batch.ts';
+import { createLogger, type Logger } from '../telemetry/logger.ts';
+import { TopologyError, type Topology } from '../topology/graph.ts';
+import { systemClock, type Clock } from './clock.ts';
+import { takeInstanceSlot, type InstanceSlot } from './instance-slot.ts';
+import { StoreRestorer } from './store-restorer.ts';
+import { StreamsMetrics } from './streams-metrics.ts';
+import { checkPartitionCounts } from './partition-counts.ts';
+import { Assignment } from './assignment.ts';
+import { encodeStreamTime } from './stream-time.ts';
+import type { Task } from './task.ts';
+import { TaskSet } from './task-set.ts';
+import { NotAMemberError, Transaction, type CommitStep } from './transaction.ts';
+
+export type InstanceState =
+  'CREATED' | 'REBALANCING' | 'RUNNING' | 'PENDING_SHUTDOWN' | 'NOT_RUNNING' | 'ERROR';
+
+export interface StreamsOptions {
+  /** Names the consumer group, the transactional.id and internal topics. Changing it is a new application. */
+  readonly applicationId: string;
+  readonly topology: Topology;
+  readonly client: KafkaClient;
+  readonly bootstrapServers: string;
+  /** Local state and the instance's slot live here; one folder may serve many applications and instances. */
+  readonly stateDir: string;
+  /** A fixed instance slot (a StatefulSet's ordinal). Default: the lowest free one on this machine. */
+  readonly slot?: number;
+  /** Most milliseconds between commits while there is something to commit. Default 100. */
+  readonly commitIntervalMs?: number;
+  /** A commit starts early when this many bytes of output are gathered. Default 16 MiB. */
+  readonly maxTransactionBytes?: number;
+  /** Most records of one poll. Default 4096. */
+  readonly maxPollRecords?: number;
+  /** Further librdkafka properties, over the library's defaults. */
+  readonly consumerConfig?: ClientConfig;
+  readonly producerConfig?: ClientConfig;
+  readonly logger?: Logger;
+  readonly clock?: Clock;
+  readonly onStateChange?: (state: InstanceState) => void;
+  /** After each step of a commit: for fault tests. */
+  readonly onCommitStep?: (step: CommitStep) => void;
+}
+
+const METADATA_TIMEOUT_MS = 30_000;
+/** A fatal producer error is repaired with a new producer; this many in a row are a condition, not an accident. */
+const MOST_FATAL_ERRORS_IN_A_ROW = 5;
+const BLOCKED_RETRY_MS = 1000;
+const IDLE_WAIT_MS = 100;
+const INIT_TIMEOUT_MS = 60_000;
+const CLOSE_TIMEOUT_MS = 5000;
+const COMMITTED_ATTEMPTS = 30;
+
+/** The default librdkafka properties of an instance, each with its reason. */
+export const INSTANCE_DEFAULTS = {
+  common: {
+    // Tens of milliseconds off each transaction: brokers answer CONCURRENT_TRANSACTIONS briefly after a commit.
+    'retry.backoff.ms': 1,
+    'retry.backoff.max.ms': 100,
+  },
+  consumer: {
+    'partition.assignment.strategy': 'cooperative-sticky',
+    'isolation.level': 'read_committed',
+    'enable.auto.commit': false,
+    'enable.auto.offset.store': false,
+    'enable.partition.eof': false,
+    // The runtime always names the offset to start at, so a reset is a hole in the log that must be heard of.
+    'auto.offset.reset': 'error',
+    // Bounds what librdkafka holds in memory for a consumer that is behind.
+    'queued.max.messages.kbytes': 32_768,
+    'fetch.queue.backoff.ms': 10,
+  },
+  producer: {
+    'enable.idempotence': true,
+    // Java's default partitioner, for every producer on the same topics.
+    partitioner: 'murmur2_random',
+    'compression.type': 'lz4',
+    'linger.ms': 5,
+    // A dead instance's open transaction holds readers back for at most this long.
+    'transaction.timeout.ms': 10_000,
+    // Above the brokers' default limit by the room that headers and a stamped key may take.
+    'message.max.bytes': 1_048_588 + 65_536,
+    'queue.buffering.max.kbytes': 131_072,
+  },
+} as const satisfies Record<string, ClientConfig>;
+
+export class StreamsApp {
+  readonly metrics = new StreamsMetrics();
+  readonly #options: StreamsOptions;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  #state: InstanceState = 'CREATED';
+  #stopping = false;
+  #running: Promise<void> | null = null;
+
+  #slot!: InstanceSlot;
+  #consumer!: Consumer;
+  #producer!: Producer;
+  #transaction!: Transaction;
+  #tasks!: TaskSet;
+  #assignment!: Assignment;
+  #lastCommit = 0;
+  #fatalErrors = 0;
+
+  constructor(options: StreamsOptions) {
+    for (const part of options.topology.subtopologies) {
+      if (part.sources.length > 1) {
+        throw new TopologyError(
+          `subtopology ${part.id} reads ${part.sources.map((source) => source.topic).join(' and ')}: ` +
+            'several input topics in one subtopology are not supported; read them in subtopologies of their own',
+        );
+      }
+    }
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#logger = options.logger ?? createLogger({ component: options.applicationId });
+  }
+
+  get state(): InstanceState {
+    return this.#state;
+  }
+
+  /**
+   * Runs until `close` is called (then it resolves) or a fatal error (then it rejects with the reason). Everything
+   * is released either way.
+   */
+  run(): Promise<void> {
+    if (this.#running !== null)
+      throw new Error(`instance of "${this.#options.applicationId}" is started already`);
+    this.#running = this.#start();
+    return this.#running;
+  }
+
+  /** Stops after a last commit. Resolves when everything is released. */
+  async close(): Promise<void> {
+    this.#stopping = true;
+    await this.#running?.catch(() => undefined);
+  }
+
+  async #start(): Promise<void> {
+    const { applicationId, stateDir, slot } = this.#options;
+    this.#slot = await takeInstanceSlot(applicationId, stateDir, slot);
+    try {
+      await Promise.all(this.#options.topology.serdes.map(async (serde) => serde.prepare?.()));
+      this.#consumer = this.#createConsumer();
+      this.#tasks = new TaskSet(this.#consumer);
+      this.#assignment = this.#createAssignment();
+      await checkPartitionCounts(
+        this.#options.topology,
+        applicationId,
+        this.#consumer,
+        this.#logger,
+        () => this.#stopping,
+      );
+      await this.#newProducer();
+      this.#consumer.subscribe(this.#options.topology.subtopologies.map((part) => part.sources[0]!.topic));
+      this.#become('REBALANCING');
+      this.#logger.info({ slot: this.#slot.number }, 'instance started');
+      await this.#loop();
+      this.#become('PENDING_SHUTDOWN');
+      await this.#commitNow();
+      await this.#release();
+      this.#become('NOT_RUNNING');
+      this.#logger.info('instance stopped');
+    } catch (error) {
+      this.#become('ERROR');
+      this.#logger.fatal(
+        { error: (error as Error).message, stack: (error as Error).stack },
+        'instance failed',
+      );
+      await this.#release().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #loop(): Promise<void> {
+    const maxBytes = this.#options.maxTransactionBytes ?? 16 * 1024 * 1024;
+    const transaction = () => this.#transaction;
+    while (!this.#stopping) {
+      const slab = transaction().takeSlab(
+        () => new RecordBatch({ maxRecords: this.#options.maxPollRecords ?? 4096 }),
+      );
+      const count = this.#consumer.poll(slab);
+      this.metrics.recordsPolled += count;
+      await this.#serveEvents();
+      if (count > 0) this.#process(slab);
+      transaction().returnSlab(slab);
+      for (const task of this.#tasks.running()) task.punctuate();
+      try {
+        transaction().throwFailure();
+        await transaction().handOver();
+        if (this.#commitDue(maxBytes)) this.#startCommit();
+        // The next transaction is full too: wait for the one in flight instead of gathering more.
+        else if (transaction().committing && transaction().batch.bytes >= maxBytes)
+          await transaction().settled();
+      } catch (error) {
+        await this.#recover(error);
+      }
+      await this.#resumeReady();
+      if (count === 0) await this.#consumer.wait(this.#idleWait());
+      else await nextTurn();
+    }
+  }
+
+  #process(slab: RecordBatch): void {
+    const tasks = this.#tasks;
+    for (let i = 0; i < slab.count; i++) {
+      const task = tasks.taskOf(slab.topic[i]!, slab.partition[i]!);
+      if (task === undefined) {
+        // Of a partition that is leaving, restoring or blocked: read again by whoever owns it then.
+        this.metrics.recordsRewound += 1;
+        continue;
+      }
+      if (task.process(slab, i, tasks.topicName(slab.topic[i]!)) === 'blocked') this.#block(task);
+    }
+  }
+
+  /** The task waits for something it cannot do without: its partition pauses and is read again from its position. */
+  #block(task: Task): void {
+    const waiting = task.waitingFor!;
+    task.waitingFor = null;
+    this.#tasks.block(task);
+    waiting.then(
+      () => this.#tasks.unblock(task),
+      (error: unknown) => {
+        this.#logger.warn(
+          { task: task.id, error: (error as Error).message },
+          'waiting with the partition paused',
+        );
+        setTimeout(() => this.#tasks.unblock(task), BLOCKED_RETRY_MS).unref();
+      },
+    );
+  }
+
+  /** Seeks what was blocked to its position and lets it run; one that cannot be sought now is tried again. */
+  async #resumeReady(): Promise<void> {
+    for (const task of this.#tasks.takeUnblocked()) {
+      const partitions = this.#tasks.partitionsOf(task);
+      try {
+        await this.#consumer.seek(
+          partitions.map((one) => ({ ...one, offset: task.positions.get(one.topic)! })),
+          METADATA_TIMEOUT_MS,
+        );
+        this.#consumer.resume(partitions);
+        this.#tasks.markRunning(task);
+      } catch (error) {
+        // Usually the partition has just been lost, and the event that removes the task is on its way.
+        this.#logger.warn({ task: task.id, error: (error as Error).message }, 'seek failed; trying again');
+        setTimeout(() => this.#tasks.unblock(task), BLOCKED_RETRY_MS).unref();
+      }
+    }
+    if (this.#state === 'REBALANCING' && this.#assignment.settled && this.#tasks.settled())
+      this.#become('RUNNING');
+  }
+
+  #commitDue(maxBytes: number): boolean {
+    if (this.#transaction.committing || !this.#tasks.dirty()) return false;
+    const interval = this.#options.commitIntervalMs ?? 100;
+    return this.#clock.now() - this.#lastCommit >= interval || this.#transaction.batch.bytes >= maxBytes;
+  }
+
+  #idleWait(): number {
+    const now = this.#clock.now();
+    let until = now + IDLE_WAIT_MS;
+    for (const task of this.#tasks.running()) until = Math.min(until, task.nextWallClockPunctuation());
+    if (this.#tasks.dirty())
+      until = Math.min(until, this.#lastCommit + (this.#options.commitIntervalMs ?? 100));
+    return Math.max(1, until - now);
+  }
+
+  /** Seals every task that has something and starts the commit; the loop goes on with the next records meanwhile. */
+  #startCommit(): void {
+    this.#lastCommit = this.#clock.now();
+    const tasks = this.#tasks.started().filter((task) => task.dirty);
+    for (const task of tasks) task.seal(this.#transaction.batch);
+    this.#transaction.commit({
+      offsets: tasks.flatMap((task) => {
+        const metadata = encodeStreamTime(task.streamTime);
+        return [...task.positions].map(([topic, offset]) => ({
+          topic,
+          partition: task.partition,
+          offset,
+          metadata,
+        }));
+      }),
+      apply: () => {
+        for (const task of tasks) task.apply();
+        this.#fatalErrors = 0;
+      },
+    });
+  }
+
+  /** Commits what there is and waits for the answer; puts everything back when it fails. */
+  async #commitNow(): Promise<void> {
+    try {
+      await this.#transaction.settled();
+      if (!this.#tasks.dirty()) return;
+      this.#startCommit();
+      await this.#transaction.settled();
+    } catch (error) {
+      await this.#recover(error);
+    }
+  }
+
+  /** Puts everything uncommitted back: abort, drop, rewind, go on. Rejects when that cannot help. */
+  async #recover(error: unknown): Promise<void> {
+    if (!(error instanceof KafkaError || error instanceof NotAMemberError)) throw error;
+    this.#logger.warn({ error: error.message }, 'transaction aborted; reading again from the last commit');
+    let replace = error instanceof KafkaError && error.fatal;
+    if (!replace) {
+      try {
+        await this.#transaction.abort();
+      } catch (abortError) {
+        this.#logger.warn({ error: (abortError as Error).message }, 'abort failed; the producer is replaced');
+        replace = true;
+      }
+    }
+    if (replace) {
+      this.#fatalErrors += 1;
+      if (this.#fatalErrors > MOST_FATAL_ERRORS_IN_A_ROW) throw error;
+      await this.#newProducer();
+    } else {
+      this.#transaction.begin();
+    }
+    await this.#rewind();
+  }
+
+  /** Moves every started task back to its last committed position; each is sought before it runs again. */
+  async #rewind(): Promise<void> {
+    const tasks = this.#tasks.started();
+    if (tasks.length === 0) return;
+    const committed = await this.#committedOffsets(tasks.flatMap((task) => this.#tasks.partitionsOf(task)));
+    for (const task of tasks) {
+      const positions = new Map<string, number>();
+      for (const { topic, partition } of this.#tasks.partitionsOf(task)) {
+        const offset =
+          committed.find((one) => one.topic === topic && one.partition === partition)?.offset ?? -1;
+        positions.set(topic, offset >= 0 ? offset : this.#tasks.startOf(task, topic));
+      }
+      task.abort(positions);
+      this.#tasks.block(task);
+      this.#tasks.unblock(task);
+    }
+  }
+
+  async #committedOffsets(partitions: readonly TopicPartition[]): Promise<readonly TopicPartitionOffset[]> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#consumer.committed(partitions, METADATA_TIMEOUT_MS);
+      } catch (error) {
+        if (!(error instanceof KafkaError) || error.fatal || attempt === COMMITTED_ATTEMPTS) throw error;
+        this.#logger.warn(
+          { error: error.message, attempt },
+          'committed offsets cannot be read; trying again',
+        );
+        await delay(BLOCKED_RETRY_MS);
+      }
+    }
+  }
+
+  async #serveEvents(): Promise<void> {
+    for (const event of this.#consumer.takeEvents()) {
+      switch (event.type) {
+        case 'assigned':
+          this.#become('REBALANCING');
+          this.metrics.rebalances += 1;
+          this.#assignment.take(event.partitions);
+          break;
+        case 'revoked':
+          this.#become('REBALANCING');
+          await this.#giveUp(event.partitions);
+          break;
+        case 'lost':
+          this.#become('REBALANCING');
+          await this.#lose(event.partitions);
+          break;
+        case 'error':
+          if (event.error.fatal) throw event.error;
+          this.#logger.warn({ error: event.error.message }, 'client error');
+          break;
+        default:
+      }
+    }
+    this.#assignment.throwFailure();
+  }
+
+  /** Partitions that are being taken back: commit, close their tasks, hand them over. */
+  async #giveUp(partitions: readonly TopicPartition[]): Promise<void> {
+    const tasks = this.#assignment.tasksOf(partitions);
+    for (const task of tasks) this.#assignment.dropRestore(task);
+    await this.#commitNow();
+    this.#closeTasks(tasks);
+    this.#consumer.incrementalUnassign(this.#assignment.siblings(partitions));
+  }
+
+  /** Partitions that are gone already: nothing of theirs may be committed. */
+  async #lose(partitions: readonly TopicPartition[]): Promise<void> {
+    const tasks = this.#assignment.tasksOf(partitions);
+    for (const task of tasks) this.#assignment.dropRestore(task);
+    const failure = await this.#transaction.settled().then(
+      () => new NotAMemberError('partitions were lost'),
+      (error: unknown) => error,
+    );
+    this.#closeTasks(tasks);
+    this.#consumer.incrementalUnassign(this.#assignment.siblings(partitions));
+    await this.#recover(failure);
+  }
+
+  #closeTasks(tasks: readonly Task[]): void {
+    for (const task of tasks) {
+      this.#tasks.remove(task);
+      task.close();
+    }
+  }
+
+  #createConsumer(): Consumer {
+    const { client, bootstrapServers, applicationId, consumerConfig } = this.#options;
+    return client.createConsumer({
+      ...INSTANCE_DEFAULTS.common,
+      ...INSTANCE_DEFAULTS.consumer,
+      ...consumerConfig,
+      'bootstrap.servers': bootstrapServers,
+      'group.id': applicationId,
+      'client.id': this.#slot.transactionalId,
+    });
+  }
+
+  #createAssignment(): Assignment {
+    const { client, bootstrapServers, applicationId, consumerConfig, topology } = this.#options;
+    const shared = { applicationId, metrics: this.metrics, logger: this.#logger, clock: this.#clock };
+    return new Assignment({
+      ...shared,
+      topology,
+      consumer: this.#consumer,
+      tasks: this.#tasks,
+      collector: {
+        // Tasks outlive a transaction when the producer is replaced, so they reach it through the instance.
+        get: () => this.#transaction.batch,
+      },
+      restorer: new StoreRestorer({
+        ...shared,
+        client,
+        config: {
+          ...INSTANCE_DEFAULTS.common,
+          'queued.max.messages.kbytes': INSTANCE_DEFAULTS.consumer['queued.max.messages.kbytes'],
+          ...consumerConfig,
+          'bootstrap.servers': bootstrapServers,
+        },
+      }),
+    });
+  }
+
+  /** A new producer under the same transactional.id: the broker aborts and fences whatever the old one left. */
+  async #newProducer(): Promise<void> {
+    const { client, bootstrapServers, producerConfig, onCommitStep } = this.#options;
+    const old = this.#producer as Producer | undefined;
+    await old?.close(0).catch(() => undefined);
+    this.#producer = client.createProducer({
+      ...INSTANCE_DEFAULTS.common,
+      ...INSTANCE_DEFAULTS.producer,
+      ...producerConfig,
+      'bootstrap.servers': bootstrapServers,
+      'transactional.id': this.#slot.transactionalId,
+      'client.id': this.#slot.transactionalId,
+    });
+    await this.#producer.initTransactions(INIT_TIMEOUT_MS);
+    this.#transaction = new Transaction({
+      producer: this.#producer,
+      consumer: this.#consumer,
+      metrics: this.metrics,
+      onStep: onCommitStep,
+    });
+    this.#transaction.begin();
+  }
+
+  async #release(): Promise<void> {
+    const assignment = this.#assignment as Assignment | undefined;
+    await assignment?.close();
+    for (const task of (this.#tasks as TaskSet | undefined)?.all() ?? []) task.close();
+    await (this.#consumer as Consumer | undefined)?.close();
+    await (this.#producer as Producer | undefined)?.close(CLOSE_TIMEOUT_MS);
+    await this.#slot.release();
+  }
+
+  #become(state: InstanceState): void {
+    if (this.#state === state) return;
+    this.#state = state;
+    this.#options.onStateChange?.(state);
+  }
+}

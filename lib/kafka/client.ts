@@ -6,6 +6,7 @@
  * All calls are made from one thread. What may wait for the network returns a promise; everything else is
  * synchronous and returns at once. Every failure is a KafkaError.
  */
+import type { KafkaError } from './kafka-error.ts';
 import type { OutgoingBatch } from './outgoing-batch.ts';
 import type { RecordBatch } from './record-batch.ts';
 
@@ -40,9 +41,17 @@ export type ConsumerEvent =
   /** The reader has reached the end of a partition; `offset` is the next one to come. */
   | { readonly type: 'end'; readonly topic: string; readonly partition: number; readonly offset: number }
   /** Not tied to a call. `fatal` ones end the client; the others repair themselves and are for logs and counters. */
-  | { readonly type: 'error'; readonly error: import('./kafka-error.ts').KafkaError }
+  | {
+      readonly type: 'error';
+      readonly error: KafkaError;
+      /** When the error concerns a partition (such as `_AUTO_OFFSET_RESET`: its position is not in the log). */
+      readonly topic?: string;
+      readonly partition?: number;
+    }
   /** librdkafka's statistics JSON, when `statistics.interval.ms` is set. */
-  | { readonly type: 'statistics'; readonly json: string };
+  | { readonly type: 'statistics'; readonly json: string }
+  /** A line of librdkafka's log; `level` is syslog's (3 error … 7 debug). Appears without a poll, too. */
+  | { readonly type: 'log'; readonly level: number; readonly facility: string; readonly message: string };
 
 export interface GroupMetadata {
   readonly memberId: string;
@@ -69,7 +78,10 @@ export interface Consumer {
    */
   poll(into: RecordBatch): number;
 
-  /** Resolves when `poll` or `takeEvents` may have something, or after `timeoutMs`. Never busy-waits. */
+  /**
+   * Resolves when `poll` or `takeEvents` may have something, or after `timeoutMs`. Never busy-waits, and always
+   * lets the event loop turn once, so that a poll loop over a busy topic starves nothing.
+   */
   wait(timeoutMs: number): Promise<void>;
 
   /** What has happened since the last call, in order. Only `poll` makes events appear. */

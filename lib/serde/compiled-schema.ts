@@ -91,6 +91,16 @@ export class CompiledSchema {
     }
   }
 
+  /** Why a reader's type cannot read what this schema wrote; undefined when it can. */
+  unreadableBy(reader: avsc.Type): string | undefined {
+    try {
+      this.#resolver(reader);
+      return undefined;
+    } catch (error) {
+      return (error as Error).message;
+    }
+  }
+
   #resolver(reader: avsc.Type): Resolver {
     let resolver = this.#resolvers.get(reader);
     if (resolver === undefined) {

@@ -138,6 +138,16 @@ export class RegistryClient {
     return (await this.#call('GET', path, undefined, 'SUBJECT_NOT_FOUND')) as SubjectVersion;
   }
 
+  /** The numbers of a subject's versions, oldest first. Rejects with SUBJECT_NOT_FOUND. */
+  async versions(subject: string): Promise<number[]> {
+    return (await this.#call(
+      'GET',
+      `${subjectPath(subject)}/versions`,
+      undefined,
+      'SUBJECT_NOT_FOUND',
+    )) as number[];
+  }
+
   /** Registers (or finds) a schema in a subject and gives its id. */
   async register(subject: string, schema: string): Promise<number> {
     const answer = await this.#call('POST', `${subjectPath(subject)}/versions`, { schema });

@@ -110,14 +110,30 @@ export class SchemaRegistry implements SchemaSource {
     return this.#byId.get(version.id) ?? this.#compile(version.id, version);
   }
 
-  /** Whether the schema may be the subject's next version, with the registry's reasons if not. */
+  /**
+   * Whether the schema may be the subject's next version. The registry decides; where it gives no reasons for its
+   * no (Apicurio does not), they are what keeps the schema from reading the versions before.
+   */
   async check(subject: string, schema: AvroSchemaJson): Promise<{ compatible: boolean; reasons: string[] }> {
     try {
-      return await this.client.check(subject, JSON.stringify(schema));
+      const { compatible, reasons } = await this.client.check(subject, JSON.stringify(schema));
+      if (compatible) return { compatible, reasons: [] };
+      return { compatible, reasons: reasons.length > 0 ? reasons : await this.#unreadable(subject, schema) };
     } catch (error) {
       if (isNotFound(error)) return { compatible: true, reasons: [] };
       throw error;
     }
+  }
+
+  async #unreadable(subject: string, schema: AvroSchemaJson): Promise<string[]> {
+    const reader = new CompiledSchema(0, schema, this.#options);
+    const reasons: string[] = [];
+    for (const version of await this.client.versions(subject)) {
+      const { id } = await this.client.version(subject, version);
+      const reason = (await this.fetch(id)).unreadableBy(reader.type);
+      if (reason !== undefined) reasons.push(`version ${version}: ${reason}`);
+    }
+    return reasons;
   }
 
   async #fetch(id: number): Promise<CompiledSchema> {

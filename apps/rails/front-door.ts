@@ -18,7 +18,7 @@ import {
   type SchemaSource,
 } from '../../lib/index.ts';
 import { envelopeProblems, type Envelope } from './envelope.ts';
-import { partitionKey } from './identifiers.ts';
+import type { Partitioning } from './partitioning.ts';
 
 export type FrontDoorErrorCode =
   /** The event type has no schema under the ingress topic. */
@@ -27,6 +27,8 @@ export type FrontDoorErrorCode =
   | 'EVENT_INVALID'
   /** The ingress topic does not exist. */
   | 'INGRESS_TOPIC_MISSING'
+  /** The registry or the brokers do not answer; nothing was sent. */
+  | 'SERVER_UNAVAILABLE'
   /** No acknowledgement: the event may or may not be in the log. Publish it again, unchanged. */
   | 'NOT_ACKNOWLEDGED';
 
@@ -39,7 +41,7 @@ export class FrontDoorError extends Error {
   constructor(code: FrontDoorErrorCode, message: string, options?: ErrorOptions) {
     super(`${code}: ${message}`, options);
     this.code = code;
-    this.retriable = code === 'NOT_ACKNOWLEDGED';
+    this.retriable = code === 'NOT_ACKNOWLEDGED' || code === 'SERVER_UNAVAILABLE';
   }
 }
 
@@ -57,6 +59,8 @@ export interface FrontDoorOptions {
   readonly schemas: SchemaSource;
   /** The ingress topic's full name. */
   readonly topic: string;
+  /** Gives each event its key: the gate quarantines what lies on another partition than its key's. */
+  readonly partitioning: Partitioning;
   /** Milliseconds to wait for metadata and for the acknowledgement. Default 30000. */
   readonly timeoutMs?: number;
 }
@@ -68,15 +72,11 @@ export interface FrontDoorConnection extends Omit<FrontDoorOptions, 'producer'> 
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 
-/** Text of the partition key of a control fact: its run, else its world, else its own id. */
-export function controlPartitionKey(event: Envelope): string {
-  return partitionKey([event.run_id, event.manifest_fingerprint].find(isPresent) ?? event.event_id);
-}
-
 export class FrontDoor {
   readonly topic: string;
   readonly #producer: Producer;
   readonly #schemas: SchemaSource;
+  readonly #partitioning: Partitioning;
   readonly #timeoutMs: number;
   readonly #batch = new OutgoingBatch(1);
   readonly #known = new Map<string, CompiledSchema>();
@@ -87,6 +87,7 @@ export class FrontDoor {
     this.topic = options.topic;
     this.#producer = options.producer;
     this.#schemas = options.schemas;
+    this.#partitioning = options.partitioning;
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   }
 
@@ -104,7 +105,7 @@ export class FrontDoor {
   }
 
   /**
-   * Publishes a control fact and resolves when all in-sync replicas have it. Events are published in the order of
+   * Publishes an event and resolves when all in-sync replicas have it. Events are published in the order of
    * the calls. Rejects with a FrontDoorError; after NOT_ACKNOWLEDGED the same event may be published again, because
    * the gate admits an event id once.
    */
@@ -124,6 +125,10 @@ export class FrontDoor {
     const problems = envelopeProblems(event);
     if (problems.length > 0)
       throw new FrontDoorError('EVENT_INVALID', `${event.event_type}: ${problems.join('; ')}`);
+    const keyText = this.#partitioning.profileOf(event.event_type).key(event);
+    if (keyText === undefined) {
+      throw new FrontDoorError('EVENT_INVALID', `${event.event_type} ${event.event_id} has no field to take its key from`);
+    }
     const schema = await this.#schemaOf(event.event_type);
     const partitions = await this.#partitions();
 
@@ -137,7 +142,7 @@ export class FrontDoor {
         throw new FrontDoorError('EVENT_INVALID', error.message, { cause: error });
       throw error;
     }
-    const keyBytes = Buffer.from(controlPartitionKey(event));
+    const keyBytes = Buffer.from(keyText);
     const partition = partitionOf(keyBytes, 0, keyBytes.length, partitions);
     const key: Placement = { source: 0, start: 0, length: 0 };
     placeCopy(keyBytes, batch, key);
@@ -186,7 +191,7 @@ export class FrontDoor {
           { cause: error },
         );
       }
-      throw new FrontDoorError('NOT_ACKNOWLEDGED', `schema of ${eventType}: ${(error as Error).message}`, {
+      throw new FrontDoorError('SERVER_UNAVAILABLE', `schema of ${eventType}: ${(error as Error).message}`, {
         cause: error,
       });
     }
@@ -210,7 +215,3 @@ const NOT_REGISTERED: ReadonlySet<string> = new Set([
   'VERSION_NOT_FOUND',
   'SCHEMA_NOT_FOUND',
 ]);
-
-function isPresent(value: string | null): value is string {
-  return value !== null && value !== '';
-}

@@ -6,9 +6,11 @@
  * path of its own.
  */
 import {
+  KafkaError,
   OutgoingBatch,
   partitionOf,
   placeCopy,
+  producerDefaults,
   SchemaRegistryError,
   SerdeError,
   type CompiledSchema,
@@ -95,8 +97,8 @@ export class FrontDoor {
   static connect(connection: FrontDoorConnection): FrontDoor {
     const timeoutMs = connection.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     const producer = connection.client.createProducer({
+      ...producerDefaults,
       'bootstrap.servers': connection.bootstrapServers,
-      'enable.idempotence': true,
       acks: 'all',
       'linger.ms': 0,
       'message.timeout.ms': timeoutMs,
@@ -127,7 +129,10 @@ export class FrontDoor {
       throw new FrontDoorError('EVENT_INVALID', `${event.event_type}: ${problems.join('; ')}`);
     const keyText = this.#partitioning.profileOf(event.event_type).key(event);
     if (keyText === undefined) {
-      throw new FrontDoorError('EVENT_INVALID', `${event.event_type} ${event.event_id} has no field to take its key from`);
+      throw new FrontDoorError(
+        'EVENT_INVALID',
+        `${event.event_type} ${event.event_id} has no field to take its key from`,
+      );
     }
     const schema = await this.#schemaOf(event.event_type);
     const partitions = await this.#partitions();
@@ -201,14 +206,23 @@ export class FrontDoor {
     try {
       return await this.#producer.partitionCount(this.topic, this.#timeoutMs);
     } catch (error) {
-      throw new FrontDoorError(
-        'INGRESS_TOPIC_MISSING',
-        `${this.topic}: ${(error as Error).message}; is Kafka up, and has \`npm run topology:apply\` made the topic?`,
-        { cause: error },
-      );
+      const failure = error as Error;
+      if (failure instanceof KafkaError && UNKNOWN_TOPIC.has(failure.codeName)) {
+        throw new FrontDoorError(
+          'INGRESS_TOPIC_MISSING',
+          `there is no topic ${this.topic}: run \`npm run topology:apply\``,
+          { cause: failure },
+        );
+      }
+      throw new FrontDoorError('SERVER_UNAVAILABLE', `metadata of ${this.topic}: ${failure.message}`, {
+        cause: failure,
+      });
     }
   }
 }
+
+/** What librdkafka calls a topic that the brokers do not know, by where it finds out. */
+const UNKNOWN_TOPIC: ReadonlySet<string> = new Set(['UNKNOWN_TOPIC_OR_PART', '_UNKNOWN_TOPIC']);
 
 const NOT_REGISTERED: ReadonlySet<string> = new Set([
   'SUBJECT_NOT_FOUND',

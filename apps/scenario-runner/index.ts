@@ -1,0 +1,20 @@
+/** The scenario runner: from a run request to READY on the control bus. Open one, submit runs to it, close it. */
+export type { Finding } from './evidence.ts';
+export { issuePlatformRun } from './platform-runs.ts';
+export { REASON_CODES, ScenarioRunnerError, type ReasonCode } from './reason-codes.ts';
+export { reemit, type ReemitKind, type ReemitOutcome, type ReemitRequest } from './reemit.ts';
+export type {
+  OraclePackRef,
+  ReadyOutput,
+  ReplayRequest,
+  RunFactsView,
+  RunPins,
+  RunReadyPayload,
+  RunTerminalPayload,
+} from './run-artifacts.ts';
+export type { RunRequest } from './run-request.ts';
+export { RUN_STATES, type RunState } from './run-state.ts';
+export { openScenarioRunner, type ScenarioRunner, type ScenarioRunnerOptions } from './runner.ts';
+export { RUN_STEPS, type RunnerContext, type RunStep } from './runner-context.ts';
+export { defaultRunRequest, type RunRequestDefaults } from './default-request.ts';
+export { runStatus, submitRun, type RunOutcome, type RunSubmission } from './submit.ts';

@@ -1,0 +1,89 @@
+/** The runner put together from the settings: connections, tables, stores, front door, policy. */
+import { Pool } from 'pg';
+import { createLogger, nativeClient, ObjectStore, SchemaRegistry, type Logger } from '../../lib/index.ts';
+import { FrontDoor } from '../rails/front-door.ts';
+import { loadPolicies, type ScenarioRunnerPolicy, type Settings } from '../rails/index.ts';
+import { migrateScenarioRunner } from './migrate.ts';
+import type { ControlPublisher } from './outbox.ts';
+import { RunObjectStore } from './run-objects.ts';
+import { RunStore } from './run-store.ts';
+import type { RunnerContext } from './runner-context.ts';
+
+export interface ScenarioRunnerOptions extends Pick<RunnerContext, 'onStep' | 'onWaiting'> {
+  readonly logger?: Logger;
+  /** In place of the platform's front door. Not closed with the runner. */
+  readonly publisher?: ControlPublisher;
+  /** In place of the policy that the profile names; its digest stays that of the file. */
+  readonly policy?: Partial<ScenarioRunnerPolicy>;
+}
+
+export interface ScenarioRunner {
+  readonly context: RunnerContext;
+  /** Closes every connection. */
+  close(): Promise<void>;
+}
+
+/**
+ * Connects, brings the tables up to date and makes sure of the platform's bucket. The brokers and the registry are
+ * contacted when there is something to publish. Close what this returns.
+ */
+export async function openScenarioRunner(
+  settings: Settings,
+  options: ScenarioRunnerOptions = {},
+): Promise<ScenarioRunner> {
+  const logger = options.logger ?? createLogger({ component: 'scenario-runner' });
+  const policies = loadPolicies(settings.policies);
+  const pool = new Pool({ connectionString: settings.postgres.dsn, connectionTimeoutMillis: 10_000 });
+  pool.on('error', (error) => logger.warn({ error: error.message }, 'an idle PostgreSQL connection broke'));
+  const { endpoint, bucket } = settings.objectStore;
+  const platform = ObjectStore.connect({ endpoint, ...keysOf(settings.objectStore) });
+  const oracle = ObjectStore.connect({ endpoint, ...keysOf(settings.oracleStore.reader) });
+  // Made at the first fact: most commands publish nothing and need neither broker nor registry.
+  let door: FrontDoor | undefined;
+  const frontDoor: ControlPublisher = {
+    publish(event) {
+      door ??= FrontDoor.connect({
+        client: nativeClient,
+        bootstrapServers: settings.kafka.bootstrapServers,
+        schemas: new SchemaRegistry({ url: settings.schemaRegistry.url }),
+        topic: settings.topics.ingress,
+        partitioning: policies.partitioning,
+      });
+      return door.publish(event);
+    },
+  };
+  const close = async (): Promise<void> => {
+    await door?.close();
+    await pool.end();
+    platform.close();
+    oracle.close();
+  };
+  try {
+    await migrateScenarioRunner(pool, logger);
+    await platform.ensureBucket(bucket);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const context: RunnerContext = {
+    store: new RunStore(pool),
+    objects: new RunObjectStore(platform.bucket(bucket)),
+    platformBucket: bucket,
+    oracle,
+    publisher: options.publisher ?? frontDoor,
+    policy: { ...policies.scenarioRunner, ...options.policy },
+    policyRev: policies.scenarioRunnerRev,
+    environment: settings.profile,
+    logger,
+    ...(options.onStep === undefined ? {} : { onStep: options.onStep }),
+    ...(options.onWaiting === undefined ? {} : { onWaiting: options.onWaiting }),
+  };
+  return { context, close };
+}
+
+function keysOf(keys: { readonly accessKey: string; readonly secretKey: string }): {
+  accessKey: string;
+  secretKey: string;
+} {
+  return { accessKey: keys.accessKey, secretKey: keys.secretKey };
+}

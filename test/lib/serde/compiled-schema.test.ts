@@ -43,7 +43,10 @@ const ORDER = {
 };
 const order = new CompiledSchema(42, ORDER, { longs: 'bigint' });
 
-const text = fc.string({ unit: 'binary', maxLength: 80 });
+const text = fc.oneof(
+  fc.string({ maxLength: 80 }),
+  fc.constantFrom('größer', '漢字かな', '😀'.repeat(20), '\u0000', 'x'.repeat(300)),
+);
 const bytes = (length?: number): fc.Arbitrary<Buffer> =>
   fc
     .uint8Array(length === undefined ? { maxLength: 100 } : { minLength: length, maxLength: length })
@@ -354,7 +357,7 @@ test('values that do not fit the rest of the arena move to the next one, whole; 
     const value = { s: String.fromCharCode(97 + i).repeat(length) };
     return { value, range: placed((into, placement) => schema.encodeInto(value, into, placement), batch) };
   });
-  for (const { value, range } of ranges) t.deepEqual(range.copy(), schema.encode(value));
+  for (const { value, range } of ranges) t.true(range.view().equals(schema.encode(value)), value.s.slice(0, 1));
 });
 
 test('a schema that does not compile is a SerdeError', (t) => {

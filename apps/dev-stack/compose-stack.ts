@@ -6,7 +6,6 @@ import { stackEnvironment, type StackEnvironment } from './environment.ts';
 import { StackError } from './failure.ts';
 import { LOOPBACK, rememberedPorts, requireFreePort, settlePorts, type Ports } from './ports.ts';
 import type { Progress } from './provisioning/progress.mjs';
-import { ORACLE_BUCKET, PLATFORM_BUCKET } from './servers/minio.ts';
 import { DATABASE, ROLE } from './servers/postgres.ts';
 import { REPOSITORY, type Credentials, type StackFolder } from './stack-folder.ts';
 
@@ -35,8 +34,6 @@ export function composeVariables(ports: Ports, credentials: Credentials): Readon
     S3_SECRET_KEY: credentials.s3SecretKey,
     ORACLE_S3_ACCESS_KEY: credentials.oracleS3AccessKey,
     ORACLE_S3_SECRET_KEY: credentials.oracleS3SecretKey,
-    PLATFORM_BUCKET,
-    ORACLE_BUCKET,
     POSTGRES_ROLE: ROLE,
     POSTGRES_DATABASE: DATABASE,
     POSTGRES_PASSWORD: credentials.postgresPassword,

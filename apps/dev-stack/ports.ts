@@ -31,7 +31,7 @@ export function portFlag(name: PortName): string {
 }
 
 export function portVariable(name: PortName): string {
-  return `FP_${name.toUpperCase().replace('-', '_')}_PORT`;
+  return `FP_${name.toUpperCase().replaceAll('-', '_')}_PORT`;
 }
 
 /**

@@ -10,7 +10,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"embed"
 	"fmt"
 	"os"
 	"time"
@@ -22,6 +22,12 @@ import (
 
 const deadline = 30 * time.Second
 
+// The names that the policies grant access to.
+var buckets = []string{"fraud-platform", "oracle-store"}
+
+//go:embed policies/*.json
+var policies embed.FS
+
 func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
@@ -32,10 +38,9 @@ func main() {
 }
 
 type identity struct {
-	policyName string
-	accessKey  string
-	secretKey  string
-	policy     policy
+	policy    string
+	accessKey string
+	secretKey string
 }
 
 func provision(ctx context.Context) error {
@@ -43,21 +48,9 @@ func provision(ctx context.Context) error {
 	endpoint := env.require("MINIO_ADMIN_ENDPOINT")
 	rootUser := env.require("MINIO_ROOT_USER")
 	rootPassword := env.require("MINIO_ROOT_PASSWORD")
-	platform := env.require("PLATFORM_BUCKET")
-	oracle := env.require("ORACLE_BUCKET")
 	identities := []identity{
-		{
-			policyName: "platform-runtime",
-			accessKey:  env.require("S3_ACCESS_KEY"),
-			secretKey:  env.require("S3_SECRET_KEY"),
-			policy:     newPolicy(readWrite(platform), readOnly(oracle)),
-		},
-		{
-			policyName: "oracle-writer",
-			accessKey:  env.require("ORACLE_S3_ACCESS_KEY"),
-			secretKey:  env.require("ORACLE_S3_SECRET_KEY"),
-			policy:     newPolicy(readWrite(oracle)),
-		},
+		{"platform-runtime", env.require("S3_ACCESS_KEY"), env.require("S3_SECRET_KEY")},
+		{"oracle-writer", env.require("ORACLE_S3_ACCESS_KEY"), env.require("ORACLE_S3_SECRET_KEY")},
 	}
 	if env.missing != "" {
 		return fmt.Errorf("environment variable %s is not set", env.missing)
@@ -67,7 +60,7 @@ func provision(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, bucket := range []string{platform, oracle} {
+	for _, bucket := range buckets {
 		if err := ensureBucket(ctx, objects, bucket); err != nil {
 			return fmt.Errorf("bucket %s: %w", bucket, err)
 		}
@@ -79,7 +72,7 @@ func provision(ctx context.Context) error {
 	}
 	for _, id := range identities {
 		if err := ensureIdentity(ctx, admin, id); err != nil {
-			return fmt.Errorf("identity with policy %s: %w", id.policyName, err)
+			return fmt.Errorf("identity with policy %s: %w", id.policy, err)
 		}
 	}
 	return nil
@@ -94,61 +87,21 @@ func ensureBucket(ctx context.Context, objects *minio.Client, bucket string) err
 }
 
 func ensureIdentity(ctx context.Context, admin *madmin.AdminClient, id identity) error {
-	document, err := json.Marshal(id.policy)
+	document, err := policies.ReadFile("policies/" + id.policy + ".json")
 	if err != nil {
 		return err
 	}
-	if err := admin.AddCannedPolicy(ctx, id.policyName, document); err != nil {
+	if err := admin.AddCannedPolicy(ctx, id.policy, document); err != nil {
 		return err
 	}
 	if err := admin.AddUser(ctx, id.accessKey, id.secretKey); err != nil {
 		return err
 	}
-	_, err = admin.AttachPolicy(ctx, madmin.PolicyAssociationReq{Policies: []string{id.policyName}, User: id.accessKey})
+	_, err = admin.AttachPolicy(ctx, madmin.PolicyAssociationReq{Policies: []string{id.policy}, User: id.accessKey})
 	if madmin.ToErrorResponse(err).Code == "XMinioAdminPolicyChangeAlreadyApplied" {
 		return nil
 	}
 	return err
-}
-
-type policy struct {
-	Version   string      `json:"Version"`
-	Statement []statement `json:"Statement"`
-}
-
-type statement struct {
-	Effect   string   `json:"Effect"`
-	Action   []string `json:"Action"`
-	Resource []string `json:"Resource"`
-}
-
-func newPolicy(groups ...[]statement) policy {
-	document := policy{Version: "2012-10-17"}
-	for _, group := range groups {
-		document.Statement = append(document.Statement, group...)
-	}
-	return document
-}
-
-func readOnly(bucket string) []statement {
-	return []statement{
-		{"Allow", []string{"s3:GetBucketLocation", "s3:ListBucket"}, bucketResources(bucket)},
-		{"Allow", []string{"s3:GetObject"}, objectResources(bucket)},
-	}
-}
-
-func readWrite(bucket string) []statement {
-	return []statement{
-		{"Allow", []string{"s3:*"}, append(bucketResources(bucket), objectResources(bucket)...)},
-	}
-}
-
-func bucketResources(bucket string) []string {
-	return []string{"arn:aws:s3:::" + bucket, "arn:aws:s3:::" + bucket + "-*"}
-}
-
-func objectResources(bucket string) []string {
-	return []string{"arn:aws:s3:::" + bucket + "/*", "arn:aws:s3:::" + bucket + "-*/*"}
 }
 
 // environment remembers the first variable that was missing, so that callers check once.

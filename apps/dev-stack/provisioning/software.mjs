@@ -12,6 +12,13 @@ import { runLogged } from './run-logged.mjs';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const ADMIN_SOURCE = join(HERE, '..', 'minio-admin');
+const ADMIN_FILES = [
+  'go.mod',
+  'go.sum',
+  'main.go',
+  'policies/oracle-writer.json',
+  'policies/platform-runtime.json',
+];
 const MACHINE = `${process.platform}-${process.arch}`;
 
 const DEPENDENCY_PLUGIN = 'org.apache.maven.plugins:maven-dependency-plugin:3.6.1';
@@ -74,7 +81,7 @@ const CATALOGUE = {
   'minio-admin': {
     product: 'minio-admin',
     key: () =>
-      `minio-admin-${digest(...['go.mod', 'go.sum', 'main.go'].map((file) => readFileSync(join(ADMIN_SOURCE, file))))}-${MACHINE}`,
+      `minio-admin-${digest(...ADMIN_FILES.map((file) => readFileSync(join(ADMIN_SOURCE, file))))}-${MACHINE}`,
     effort: 'building the bucket and identity provisioner (go build)',
     build: (draft, log) =>
       runLogged('go', ['build', '-o', join(draft, 'minio-admin'), '.'], { log, cwd: ADMIN_SOURCE }),

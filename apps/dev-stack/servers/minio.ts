@@ -9,8 +9,8 @@ import { provideSoftware } from '../provisioning/software.mjs';
 import type { LaunchCommand } from '../server-process.ts';
 import { answersOk, type NativeServer, type ServerContext } from './native-server.ts';
 
-export const PLATFORM_BUCKET = 'fraud-platform';
-export const ORACLE_BUCKET = 'oracle-store';
+/** Made, with the platform's bucket, by minio-admin. */
+const ORACLE_BUCKET = 'oracle-store';
 
 const run = promisify(execFile);
 
@@ -53,8 +53,6 @@ export class MinioServer implements NativeServer {
     const env = {
       ...this.rootIdentity,
       MINIO_ADMIN_ENDPOINT: this.endpoint,
-      PLATFORM_BUCKET,
-      ORACLE_BUCKET,
       S3_ACCESS_KEY: credentials.s3AccessKey,
       S3_SECRET_KEY: credentials.s3SecretKey,
       ORACLE_S3_ACCESS_KEY: credentials.oracleS3AccessKey,

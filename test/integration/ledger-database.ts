@@ -5,6 +5,7 @@ import { migrateLedger } from '../../apps/ingestion-gate/ledger/migrate.ts';
 
 export interface LedgerDatabase {
   readonly dsn: string;
+  readonly pool: pg.Pool;
   /** Another connection; closed with the database. */
   connect(): Promise<pg.Client>;
   drop(): Promise<void>;
@@ -27,10 +28,13 @@ export async function ledgerDatabase(): Promise<LedgerDatabase> {
     return client;
   };
   await withClient(dsn, migrateLedger);
+  const pool = new pg.Pool({ connectionString: dsn, max: 4 });
   return {
     dsn,
+    pool,
     connect,
     async drop() {
+      await pool.end();
       await Promise.all(open.map((client) => client.end()));
       await withClient(server, (client) => client.query(`drop database ${name} with (force)`));
     },

@@ -65,7 +65,7 @@ test('CI-69 an admitted record has one receipt whose columns, computed ones incl
   const client = await database.connect();
   const run = 'platform_20260101T000001Z';
   const kinds = new ReceiptKinds();
-  const writer = new ReceiptWriter(client, kinds);
+  const writer = new ReceiptWriter(database.pool, kinds);
   await readPositions(client, [{ topic: TRAFFIC, partition: 1 }]);
   const result = await writer.write(filled(kinds, [admitted(run, 1, 70_000, 70_123)]));
   t.deepEqual(result, { rows: 1, lost: [] });
@@ -112,9 +112,9 @@ test('a batch from a stale position writes nothing, while the other partitions o
   const kinds = new ReceiptKinds();
   const partitions = [2, 3].map((partition) => ({ topic: TRAFFIC, partition }));
   await readPositions(client, partitions);
-  const owner = new ReceiptWriter(await database.connect(), kinds);
+  const owner = new ReceiptWriter(database.pool, kinds);
   const zombieKinds = new ReceiptKinds();
-  const zombie = new ReceiptWriter(await database.connect(), zombieKinds);
+  const zombie = new ReceiptWriter(database.pool, zombieKinds);
   const stale = filled(zombieKinds, [admitted(run, 2, 0), admitted(run, 2, 1), admitted(run, 3, 0)]);
   t.deepEqual(await owner.write(filled(kinds, [admitted(run, 2, 0), admitted(run, 2, 1)])), {
     rows: 2,

@@ -14,14 +14,18 @@ import type { PartitionSlice } from './receipt-batch.ts';
 import type { ReceiptKinds } from './receipt-kinds.ts';
 
 const ADMITTED_FIELDS = 11;
+const STREAM_COMPLETED = 'stream.completed';
 const NO_REASONS: readonly string[] = [];
 
 export class AdmittedRecordReader {
   readonly #kinds: ReceiptKinds;
+  readonly #streamCompleted: (platformRunId: string) => void;
   readonly #headers = new Map<string, string>();
 
-  constructor(kinds: ReceiptKinds) {
+  /** `streamCompleted` is told of every stream.completed fact that is read: no more of that run is coming. */
+  constructor(kinds: ReceiptKinds, streamCompleted: (platformRunId: string) => void = () => undefined) {
     this.#kinds = kinds;
+    this.#streamCompleted = streamCompleted;
   }
 
   /**
@@ -72,6 +76,7 @@ export class AdmittedRecordReader {
     rows.digest(receipt.payloadHash);
     rows.digest(key);
     slice.count(kind, run, offset);
+    if (kind.content.eventType === STREAM_COMPLETED) this.#streamCompleted(run);
   }
 }
 

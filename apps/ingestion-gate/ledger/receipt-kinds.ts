@@ -53,6 +53,11 @@ export class ReceiptKinds {
     return kind;
   }
 
+  /** Forgets what the database was known to have: somebody may have dropped a run. */
+  forget(): void {
+    this.#stored.clear();
+  }
+
   /** Makes sure that the database has these kinds. Runs outside the batch's transaction: a kind alone does no harm. */
   async store(client: ClientBase, kinds: Iterable<ReceiptKind>): Promise<void> {
     const missing = [...kinds].filter((kind) => !this.#stored.has(kind.number));

@@ -12,6 +12,11 @@ const DUPLICATE_TABLE = '42P07';
 export class RunPartitions {
   readonly #known = new Set<string>();
 
+  /** Forgets which partitions exist: somebody may have dropped a run. */
+  forget(): void {
+    this.#known.clear();
+  }
+
   /** Makes sure that the tables have partitions for these runs. Runs outside the batch's transaction. */
   async ensure(client: ClientBase, runs: Iterable<string>): Promise<void> {
     for (const run of runs) {

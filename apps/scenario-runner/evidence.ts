@@ -279,7 +279,7 @@ function locatorOf(pack: OraclePack, outputId: string): OutputLocator {
 function readyOutput(pack: OraclePack, view: StreamView, outputId: string): ReadyOutput {
   return {
     output_id: outputId,
-    role: outputDefinition(outputId).role,
+    role: outputDefinition(outputId).role === 'business_traffic' ? 'business_traffic' : 'context',
     row_count: view.manifest.row_count,
     content_digest: view.receipt.source_locator_digest,
     view_manifest_ref: `${pack.packRoot}${viewFolder(outputId)}/_stream_view_manifest.json`,

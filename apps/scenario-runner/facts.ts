@@ -8,23 +8,17 @@
 import {
   bundleHash,
   controlEventId,
-  outputDefinition,
   readyMessageId,
   terminalKey,
   type Envelope,
+  type RunReadyPayload,
+  type RunTerminalPayload,
   type TrafficMode,
 } from '../rails/index.ts';
 import type { CompleteEvidence } from './evidence.ts';
 import type { FactType, OutboxFact } from './outbox.ts';
 import type { ReasonCode } from './reason-codes.ts';
-import type {
-  ReplayRequest,
-  RunFactsView,
-  RunPins,
-  RunPlan,
-  RunReadyPayload,
-  RunTerminalPayload,
-} from './run-artifacts.ts';
+import type { ReplayRequest, RunFactsView, RunPins, RunPlan } from './run-artifacts.ts';
 import type { RunRefs } from './run-objects.ts';
 import type { Run } from './run-store.ts';
 import type { FinalState } from './run-state.ts';
@@ -80,9 +74,7 @@ export function factsViewOf(
     plan_ref: refs.plan,
     record_ref: refs.record,
     status_ref: refs.status,
-    output_roles: Object.fromEntries(
-      plan.intended_outputs.map((outputId) => [outputId, outputDefinition(outputId).role]),
-    ),
+    output_roles: Object.fromEntries(evidence.outputs.map((output) => [output.output_id, output.role])),
     intended_outputs: plan.intended_outputs,
     run_config_digest: plan.policy_rev.content_digest,
     oracle_pack_ref: evidence.pack,

@@ -3,15 +3,7 @@ export type { Finding } from './evidence.ts';
 export { issuePlatformRun } from './platform-runs.ts';
 export { REASON_CODES, ScenarioRunnerError, type ReasonCode } from './reason-codes.ts';
 export { reemit, type ReemitKind, type ReemitOutcome, type ReemitRequest } from './reemit.ts';
-export type {
-  OraclePackRef,
-  ReadyOutput,
-  ReplayRequest,
-  RunFactsView,
-  RunPins,
-  RunReadyPayload,
-  RunTerminalPayload,
-} from './run-artifacts.ts';
+export type { OraclePackRef, ReadyOutput, ReplayRequest, RunFactsView, RunPins } from './run-artifacts.ts';
 export type { RunRequest } from './run-request.ts';
 export { RUN_STATES, type RunState } from './run-state.ts';
 export { openScenarioRunner, type ScenarioRunner, type ScenarioRunnerOptions } from './runner.ts';

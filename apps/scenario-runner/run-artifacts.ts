@@ -4,7 +4,7 @@
  * Field names are the contract's. Plan, facts view and ready signal are write-once; the status and the record are
  * projections of Postgres, which is where the truth is decided.
  */
-import type { OutputRole, PolicyRev, TrafficMode } from '../rails/index.ts';
+import type { PolicyRev, RunReadyPayload, TrafficMode } from '../rails/index.ts';
 import type { ReasonCode } from './reason-codes.ts';
 import type { Strategy } from './run-request.ts';
 import type { FinalState, RunState } from './run-state.ts';
@@ -66,18 +66,8 @@ export interface GateReceipt {
   };
 }
 
-export interface OraclePackRef {
-  readonly oracle_pack_id: string;
-  readonly manifest_ref: string;
-  readonly engine_run_root: string;
-  /** The pack's own root: what `readPack` takes. */
-  readonly oracle_root: string;
-  readonly stream_view_root: string;
-  /** The engine's own run id: `run_id` in the envelopes of engine rows. */
-  readonly engine_run_id: string;
-  readonly scenario_id: string;
-  readonly engine_release: string;
-}
+/** The sealed world. `oracle_root` is the pack's own root: what `readPack` takes. */
+export type OraclePackRef = RunReadyPayload['oracle_pack_ref'];
 
 export interface PackSeal {
   readonly seal_ref: string;
@@ -87,17 +77,8 @@ export interface PackSeal {
   readonly sealed_at_utc: string;
 }
 
-/** An output that the run streams, and the proof of it. */
-export interface ReadyOutput {
-  readonly output_id: string;
-  readonly role: OutputRole;
-  /** Rows of its stream view. */
-  readonly row_count: number;
-  /** Over the names and digests of the engine's part files. */
-  readonly content_digest: string;
-  readonly view_manifest_ref: string;
-  readonly view_id: string;
-}
+/** An output that the run streams, and the proof of it; its content digest is over the engine's part files. */
+export type ReadyOutput = RunReadyPayload['outputs'][number];
 
 export interface RunFactsView {
   readonly run_id: string;
@@ -113,7 +94,7 @@ export interface RunFactsView {
   readonly plan_ref: string;
   readonly record_ref: string;
   readonly status_ref: string;
-  readonly output_roles: Readonly<Record<string, OutputRole>>;
+  readonly output_roles: Readonly<Record<string, ReadyOutput['role']>>;
   readonly intended_outputs: readonly string[];
   readonly run_config_digest: string;
   readonly oracle_pack_ref: OraclePackRef;
@@ -124,51 +105,7 @@ export interface RunFactsView {
 }
 
 /** How fast and how far a run asks to be replayed; null leaves it to the replayer's policy. */
-export interface ReplayRequest {
-  /** Event seconds per wall second; 0 is as fast as possible. */
-  readonly speedup: number | null;
-  readonly max_events: number | null;
-  readonly max_events_per_output: number | null;
-}
-
-/** The payload of `run.ready`; that of attempt 1 is also the run's ready signal. */
-export interface RunReadyPayload extends ReplayRequest {
-  readonly run_id: string;
-  readonly platform_run_id: string;
-  readonly scenario_run_id: string;
-  /** 1 for the first emission, counting up with every re-emit. */
-  readonly attempt: number;
-  readonly message_id: string;
-  readonly facts_view_ref: string;
-  readonly bundle_hash: string;
-  readonly plan_hash: string;
-  readonly run_config_digest: string;
-  readonly manifest_fingerprint: string;
-  readonly parameter_hash: string;
-  readonly scenario_id: string;
-  readonly seed: string;
-  readonly traffic_mode: TrafficMode;
-  readonly outputs: readonly ReadyOutput[];
-  readonly gates: readonly { readonly gate_id: string; readonly status: 'PASS' }[];
-  readonly oracle_pack_ref: OraclePackRef;
-  readonly policy_rev: PolicyRev;
-  readonly emitted_at_utc: string;
-  readonly service_release_id: null;
-  readonly environment: string;
-  readonly provenance: null;
-}
-
-/** The payload of `run.terminal`. */
-export interface RunTerminalPayload {
-  readonly run_id: string;
-  readonly status_state: Exclude<FinalState, 'READY'>;
-  readonly status_ref: string;
-  readonly record_ref: string;
-  readonly reemit_key: string;
-  readonly attempt: number;
-  readonly reason_code: ReasonCode;
-  readonly emitted_at_utc: string;
-}
+export type ReplayRequest = Pick<RunReadyPayload, 'speedup' | 'max_events' | 'max_events_per_output'>;
 
 export interface RunStatus {
   readonly run_id: string;

@@ -4,9 +4,15 @@
  * a crash changes nothing.
  */
 import { isObjectStoreError, readJson, writeOnceJson, type Bucket } from '../../lib/index.ts';
-import { canonicalJson, objectRef, runObjects, type CanonicalValue } from '../rails/index.ts';
+import {
+  canonicalJson,
+  objectRef,
+  runObjects,
+  type CanonicalValue,
+  type RunReadyPayload,
+} from '../rails/index.ts';
 import { ScenarioRunnerError, type ReasonCode } from './reason-codes.ts';
-import type { RunFactsView, RunPlan, RunReadyPayload, RunStatus } from './run-artifacts.ts';
+import type { RunFactsView, RunPlan, RunStatus } from './run-artifacts.ts';
 import type { RecordLine, RunKey } from './run-record.ts';
 import type { Run } from './run-store.ts';
 

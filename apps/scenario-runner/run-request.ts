@@ -60,7 +60,9 @@ export interface CanonicalRunRequest {
 
 const TOKEN = { type: 'string', pattern: '^[A-Za-z0-9_.\\-]+$', minLength: 1, maxLength: 128 };
 const HEX64 = { type: 'string', pattern: '^[a-f0-9]{64}$' };
-const SCENARIO_ID = { type: 'string', minLength: 1, maxLength: 512 };
+/** PostgreSQL's text cannot hold U+0000. */
+const PRINTABLE = '^[^\\u0000]*$';
+const SCENARIO_ID = { type: 'string', minLength: 1, maxLength: 512, pattern: PRINTABLE };
 const INSTANT = { type: 'string', format: 'date-time' };
 
 const RUN_REQUEST_SCHEMA = {
@@ -68,7 +70,7 @@ const RUN_REQUEST_SCHEMA = {
   additionalProperties: false,
   required: ['run_equivalence_key', 'manifest_fingerprint', 'parameter_hash', 'seed', 'scenario', 'window'],
   properties: {
-    run_equivalence_key: { type: 'string', minLength: 1, maxLength: 512 },
+    run_equivalence_key: { type: 'string', minLength: 1, maxLength: 512, pattern: PRINTABLE },
     manifest_fingerprint: HEX64,
     parameter_hash: HEX64,
     seed: {
@@ -97,12 +99,12 @@ const RUN_REQUEST_SCHEMA = {
         window_tz: { type: 'string', minLength: 1, maxLength: 64 },
       },
     },
-    request_id: { type: 'string', minLength: 1, maxLength: 256 },
+    request_id: { type: 'string', minLength: 1, maxLength: 256, pattern: PRINTABLE },
     requested_strategy: { enum: STRATEGIES },
     output_ids: { type: 'array', minItems: 1, maxItems: 128, items: TOKEN },
     engine_run_root: { type: 'string', minLength: 1, maxLength: 2048, pattern: '^s3://' },
-    notes: { type: 'string', maxLength: 4096 },
-    invoker: { type: 'string', minLength: 1, maxLength: 128 },
+    notes: { type: 'string', maxLength: 4096, pattern: PRINTABLE },
+    invoker: { type: 'string', minLength: 1, maxLength: 128, pattern: PRINTABLE },
   },
 };
 

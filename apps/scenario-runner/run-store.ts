@@ -6,11 +6,11 @@
  * committed here, so a crash anywhere leaves something to carry on from.
  */
 import type { Pool, PoolClient } from 'pg';
-import type { PolicyRev } from '../rails/index.ts';
+import type { PolicyRev, RunReadyPayload } from '../rails/index.ts';
 import type { Lease } from './lease.ts';
 import { insertFacts, type OutboxFact } from './outbox.ts';
 import { ScenarioRunnerError, type ReasonCode } from './reason-codes.ts';
-import type { ReplayRequest, RunFactsView, RunPlan, RunReadyPayload } from './run-artifacts.ts';
+import type { ReplayRequest, RunFactsView, RunPlan } from './run-artifacts.ts';
 import { appendRecords, type RecordEntry, type RunKey } from './run-record.ts';
 import type { CanonicalRunRequest } from './run-request.ts';
 import { mayMove, type RunState } from './run-state.ts';

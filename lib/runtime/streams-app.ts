@@ -11,6 +11,7 @@ import type {
   TopicPartition,
   TopicPartitionOffset,
 } from '../kafka/client.ts';
+import { consumerDefaults, transactionalProducerDefaults } from '../kafka/defaults.ts';
 import { KafkaError } from '../kafka/kafka-error.ts';
 import { RecordBatch } from '../kafka/record-batch.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
@@ -63,39 +64,6 @@ const IDLE_WAIT_MS = 100;
 const INIT_TIMEOUT_MS = 60_000;
 const CLOSE_TIMEOUT_MS = 5000;
 const COMMITTED_ATTEMPTS = 30;
-
-/** The default librdkafka properties of an instance, each with its reason. */
-export const INSTANCE_DEFAULTS = {
-  common: {
-    // Tens of milliseconds off each transaction: brokers answer CONCURRENT_TRANSACTIONS briefly after a commit.
-    'retry.backoff.ms': 1,
-    'retry.backoff.max.ms': 100,
-  },
-  consumer: {
-    'partition.assignment.strategy': 'cooperative-sticky',
-    'isolation.level': 'read_committed',
-    'enable.auto.commit': false,
-    'enable.auto.offset.store': false,
-    'enable.partition.eof': false,
-    // The runtime always names the offset to start at, so a reset is a hole in the log that must be heard of.
-    'auto.offset.reset': 'error',
-    // Bounds what librdkafka holds in memory for a consumer that is behind.
-    'queued.max.messages.kbytes': 32_768,
-    'fetch.queue.backoff.ms': 10,
-  },
-  producer: {
-    'enable.idempotence': true,
-    // Java's default partitioner, for every producer on the same topics.
-    partitioner: 'murmur2_random',
-    'compression.type': 'lz4',
-    'linger.ms': 5,
-    // A dead instance's open transaction holds readers back for at most this long.
-    'transaction.timeout.ms': 10_000,
-    // Above the brokers' default limit by the room that headers and a stamped key may take.
-    'message.max.bytes': 1_048_588 + 65_536,
-    'queue.buffering.max.kbytes': 131_072,
-  },
-} as const satisfies Record<string, ClientConfig>;
 
 export class StreamsApp {
   readonly metrics = new StreamsMetrics();
@@ -388,7 +356,7 @@ export class StreamsApp {
           await this.#lose(event.partitions);
           break;
         case 'error':
-          if (event.error.fatal) throw event.error;
+          if (event.error.fatal || event.error.codeName === '_AUTO_OFFSET_RESET') throw event.error;
           this.#logger.warn({ error: event.error.message }, 'client error');
           break;
         default:
@@ -429,8 +397,9 @@ export class StreamsApp {
   #createConsumer(): Consumer {
     const { client, bootstrapServers, applicationId, consumerConfig } = this.#options;
     return client.createConsumer({
-      ...INSTANCE_DEFAULTS.common,
-      ...INSTANCE_DEFAULTS.consumer,
+      ...consumerDefaults,
+      // The runtime always names the offset to start at, so a reset would be a hole in the log: it must be heard of.
+      'auto.offset.reset': 'error',
       ...consumerConfig,
       'bootstrap.servers': bootstrapServers,
       'group.id': applicationId,
@@ -454,8 +423,7 @@ export class StreamsApp {
         ...shared,
         client,
         config: {
-          ...INSTANCE_DEFAULTS.common,
-          'queued.max.messages.kbytes': INSTANCE_DEFAULTS.consumer['queued.max.messages.kbytes'],
+          ...consumerDefaults,
           ...consumerConfig,
           'bootstrap.servers': bootstrapServers,
         },
@@ -469,8 +437,7 @@ export class StreamsApp {
     const old = this.#producer as Producer | undefined;
     await old?.close(0).catch(() => undefined);
     this.#producer = client.createProducer({
-      ...INSTANCE_DEFAULTS.common,
-      ...INSTANCE_DEFAULTS.producer,
+      ...transactionalProducerDefaults,
       ...producerConfig,
       'bootstrap.servers': bootstrapServers,
       'transactional.id': this.#slot.transactionalId,

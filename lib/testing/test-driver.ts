@@ -56,7 +56,7 @@ export interface TestOutput<K, V> {
 
 export class TestDriver {
   readonly metrics = new StreamsMetrics();
-  readonly #topology: Topology;
+  readonly topology: Topology;
   readonly #applicationId: string;
   readonly #partitions: number;
   readonly #autoCommit: boolean;
@@ -68,7 +68,7 @@ export class TestDriver {
   #tasks = new Map<string, Task>();
 
   constructor(topology: Topology, options: TestDriverOptions = {}) {
-    this.#topology = topology;
+    this.topology = topology;
     this.#applicationId = options.applicationId ?? 'test';
     this.#partitions = options.partitions ?? 1;
     this.#autoCommit = options.autoCommit ?? true;
@@ -168,10 +168,10 @@ export class TestDriver {
 
   #start(): void {
     this.#tasks = new Map();
-    for (const subtopology of this.#topology.subtopologies) {
+    for (const subtopology of this.topology.subtopologies) {
       for (let partition = 0; partition < this.#partitions; partition++) {
         const task = new Task({
-          topology: this.#topology,
+          topology: this.topology,
           subtopology,
           partition,
           applicationId: this.#applicationId,
@@ -249,7 +249,7 @@ export class TestDriver {
     if (!reached('apply')) return;
     for (const task of dirty) task.apply();
     this.metrics.commits += 1;
-    const sources = new Set(this.#topology.sourceTopics);
+    const sources = new Set(this.topology.sourceTopics);
     const internal = written.filter(([topic]) => sources.has(topic));
     for (const [topic, record] of internal) this.#process(topic, record);
     if (internal.length > 0 && this.#autoCommit) this.commit();

@@ -1,3 +1,5 @@
+export type { AclBinding, AclBindingFilter } from './acl.ts';
+export * from './admin.ts';
 export * from './client.ts';
 export * from './defaults.ts';
 export * from './kafka-error.ts';

@@ -3,32 +3,26 @@
  * by the profile and the gate's policy. Plain data; planning and applying it is the library's work.
  */
 import { fileURLToPath } from 'node:url';
-import { ConfigError, loadConfig, type ConfigProblem } from '../../lib/index.ts';
+import {
+  ConfigError,
+  loadConfig,
+  type Compatibility,
+  type ConfigProblem,
+  type DesiredResources,
+  type DesiredSubject,
+  type DesiredTopic,
+} from '../../lib/index.ts';
 import { eventSchema, eventTypes, outcomeSchema, recordName, type RecordSchema } from './event-schemas.ts';
 import { configSchema, loadPolicies, type Policies } from './policies.ts';
 import type { Settings } from './settings.ts';
 
-export interface PlatformTopic {
-  readonly name: string;
-  readonly partitions: number;
-  readonly replicationFactor: number;
-  readonly configs: Readonly<Record<string, string>>;
-}
-
-export interface PlatformSubject {
-  readonly subject: string;
-  readonly schemaType: 'AVRO';
-  /** JSON text of the schema. */
-  readonly schema: string;
-  readonly compatibility: string;
-  /** Subjects of one group must have the same schema id: their records are forwarded as bytes. */
-  readonly identicalWith: string;
+/** A subject with what it is for; to the library it is a DesiredSubject like any other. */
+export interface PlatformSubject extends DesiredSubject {
   readonly recordName: string;
   readonly topic: string;
 }
 
-export interface PlatformResources {
-  readonly topics: readonly PlatformTopic[];
+export interface PlatformResources extends DesiredResources {
   readonly subjects: readonly PlatformSubject[];
 }
 
@@ -42,7 +36,7 @@ interface TopicsDocument {
 }
 
 interface SubjectsDocument {
-  readonly compatibility: string;
+  readonly compatibility: Compatibility;
   readonly events: readonly {
     readonly bus: string;
     readonly ingress: string;
@@ -67,12 +61,13 @@ export function platformResources(
   return { topics: desiredTopics(settings, policies), subjects: desiredSubjects(settings, policies) };
 }
 
-function desiredTopics(settings: Settings, policies: Policies): PlatformTopic[] {
+function desiredTopics(settings: Settings, policies: Policies): DesiredTopic[] {
   const document = loadConfig<TopicsDocument>({ files: [TOPICS], schema: configSchema('topics'), env: null });
   const dedupeTtlMs = policies.gate.dedupe_ttl_days * DAY_MS;
   const topics = document.topics.map((topic) => ({
     name: settings.topics.prefix + topic.name,
     partitions: settings.partitions,
+    fixedPartitions: true,
     replicationFactor: settings.replicationFactor,
     configs: {
       ...document.defaults,
@@ -87,12 +82,12 @@ function desiredTopics(settings: Settings, policies: Policies): PlatformTopic[] 
 }
 
 function topicProblems(
-  topics: readonly PlatformTopic[],
+  topics: readonly DesiredTopic[],
   settings: Settings,
   policies: Policies,
 ): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
-  const byName = new Map<string, PlatformTopic>(topics.map((topic) => [topic.name, topic]));
+  const byName = new Map<string, DesiredTopic>(topics.map((topic) => [topic.name, topic]));
   const { prefix: _prefix, ...names } = settings.topics;
   for (const [part, name] of Object.entries(names)) {
     if (!byName.has(name))
@@ -125,9 +120,10 @@ function desiredSubjects(settings: Settings, policies: Policies): PlatformSubjec
   const subject = (topic: string, schema: RecordSchema): PlatformSubject => ({
     subject: `${topic}-${recordName(schema)}`,
     schemaType: 'AVRO',
-    schema: JSON.stringify(schema),
+    schema,
     compatibility: document.compatibility,
-    identicalWith: recordName(schema),
+    // Their records are forwarded as bytes from topic to topic: one schema, one id.
+    group: recordName(schema),
     recordName: recordName(schema),
     topic,
   });

@@ -11,6 +11,7 @@ export * from './desired-resources.ts';
 export * from './digest.ts';
 export * from './envelope.ts';
 export * from './event-schemas.ts';
+export * from './front-door.ts';
 export * from './gate-map.ts';
 export * from './identifiers.ts';
 export * from './object-layout.ts';

@@ -1,24 +1,19 @@
 /**
- * The scalar types of the contracts (hex64, uint64, token …) as checks that run once per record and field:
- * loops over characters, no regular expression state, no allocation.
+ * The scalar types of the contracts (hex64, uint64, token …) as checks that run once per record and field
+ * and allocate nothing.
  */
 
-/** Exactly `length` lower-case hex digits. */
-export function isHex(text: string, length: number): boolean {
-  if (text.length !== length) return false;
-  for (let i = 0; i < length; i += 1) {
-    const code = text.charCodeAt(i);
-    if (!((code >= 48 && code <= 57) || (code >= 97 && code <= 102))) return false;
-  }
-  return true;
-}
+const HEX_64 = /^[a-f0-9]{64}$/;
+const HEX_32 = /^[a-f0-9]{32}$/;
 
+/** 64 lower-case hex digits. */
 export function isHex64(text: string): boolean {
-  return isHex(text, 64);
+  return text.length === 64 && HEX_64.test(text);
 }
 
+/** 32 lower-case hex digits. */
 export function isHex32(text: string): boolean {
-  return isHex(text, 32);
+  return text.length === 32 && HEX_32.test(text);
 }
 
 const UINT64_MAX = '18446744073709551615';

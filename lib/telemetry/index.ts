@@ -1,3 +1,4 @@
+export { ConsumerLag, COUNTED_GAP, type PartitionLag } from './consumer-lag.ts';
 export * from './lag-history.ts';
 export * from './logger.ts';
 export * from './metrics.ts';

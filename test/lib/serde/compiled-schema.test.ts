@@ -357,7 +357,8 @@ test('values that do not fit the rest of the arena move to the next one, whole; 
     const value = { s: String.fromCharCode(97 + i).repeat(length) };
     return { value, range: placed((into, placement) => schema.encodeInto(value, into, placement), batch) };
   });
-  for (const { value, range } of ranges) t.true(range.view().equals(schema.encode(value)), value.s.slice(0, 1));
+  for (const { value, range } of ranges)
+    t.true(range.view().equals(schema.encode(value)), value.s.slice(0, 1));
 });
 
 test('a schema that does not compile is a SerdeError', (t) => {

@@ -5,6 +5,7 @@
  * dead owner had in flight is settled before anyone resumes.
  */
 import {
+  consumerDefaults,
   OFFSET_BEGINNING,
   RecordBatch,
   type ClientConfig,
@@ -28,12 +29,10 @@ export class CursorLog {
     this.#topic = topic;
     this.partition = partition;
     this.#consumer = client.createConsumer({
+      ...consumerDefaults,
       ...config,
       // librdkafka wants a group; this one never subscribes and never commits.
       'group.id': `wsp-cursor-reader-${process.pid}-${partition}`,
-      'enable.auto.commit': false,
-      'isolation.level': 'read_committed',
-      'enable.partition.eof': true,
     });
     this.#consumer.assign([{ topic, partition, offset: OFFSET_BEGINNING }]);
   }

@@ -212,7 +212,7 @@ async function guarded<T>(
   } catch (error) {
     if (!(error instanceof OracleError)) throw storeFailure(otherwise, error);
     const code = error.retriable ? 'OBJECT_STORE_UNAVAILABLE' : (codes[error.code] ?? otherwise);
-    throw new StreamError(code, error.message, { cause: error });
+    throw new StreamError(code, error.message.replace(`${error.code}: `, ''), { cause: error });
   }
 }
 

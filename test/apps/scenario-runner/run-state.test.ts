@@ -1,14 +1,15 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { isFinal, mayMove, RUN_STATES } from '../../../apps/scenario-runner/run-state.ts';
+import { isFinal, mayMove, RUN_STATES, type RunState } from '../../../apps/scenario-runner/run-state.ts';
 
 const state = fc.constantFrom(...RUN_STATES);
 
 test('CI-34 no sequence of allowed moves leaves READY, FAILED or QUARANTINED', (t) => {
   fc.assert(
     fc.property(fc.array(state, { maxLength: 30 }), (path) => {
-      let at: (typeof RUN_STATES)[number] = 'OPEN';
-      let end: typeof at | undefined;
+      let at: RunState = 'OPEN';
+      let end: RunState | undefined;
+
       for (const to of path) {
         if (!mayMove(at, to)) continue;
         at = to;

@@ -19,3 +19,18 @@ export {
   type StreamViewManifest,
   type StreamViewPart,
 } from './stream-view-manifest.ts';
+export {
+  checkWorld,
+  type CheckFinding,
+  type CheckReport,
+  type CheckRequest,
+  type CheckStatus,
+} from './check.ts';
+export {
+  outputsOfModes,
+  prepareWorld,
+  type PreparedWorld,
+  type PrepareRequest,
+  type PrepareStage,
+} from './prepare.ts';
+export { sampleIdentity, SMALLEST_WORLD, type SampleRequest } from './sample/sample-world.ts';

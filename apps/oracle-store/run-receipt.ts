@@ -13,6 +13,7 @@ export interface RunReceipt {
   readonly seed: string;
   /** Absent in receipts of engines that run several scenarios at once. */
   readonly scenario_id: string | undefined;
+  readonly engine_release: string | undefined;
 }
 
 interface StoredReceipt {
@@ -21,6 +22,7 @@ interface StoredReceipt {
   parameter_hash: string;
   seed: string | number;
   scenario_id?: string;
+  engine_release?: string;
 }
 
 const validate = compileDocument<StoredReceipt>({
@@ -39,6 +41,7 @@ const validate = compileDocument<StoredReceipt>({
       ],
     },
     scenario_id: { type: 'string', minLength: 1, maxLength: 256, nullable: true },
+    engine_release: { type: 'string', minLength: 1, maxLength: 256, nullable: true },
   },
 });
 
@@ -50,6 +53,7 @@ export function parseRunReceipt(bytes: Buffer, where: string): RunReceipt {
     parameter_hash: stored.parameter_hash,
     seed: String(stored.seed),
     scenario_id: stored.scenario_id,
+    engine_release: stored.engine_release,
   };
 }
 

@@ -11,6 +11,7 @@ package main
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -20,7 +21,10 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-const deadline = 30 * time.Second
+const (
+	deadline   = 30 * time.Second
+	retryAfter = 100 * time.Millisecond
+)
 
 // The names that the policies grant access to.
 var buckets = []string{"fraud-platform", "oracle-store"}
@@ -31,10 +35,38 @@ var policies embed.FS
 func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
-	if err := provision(ctx); err != nil {
+	if err := provisionWhenReady(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "minio-admin:", err)
 		os.Exit(1)
 	}
+}
+
+// provisionWhenReady tries again while the server answers that it is still initializing: its health check reports ready
+// before its buckets and identities are.
+func provisionWhenReady(ctx context.Context) error {
+	for {
+		err := provision(ctx)
+		if err == nil || !isInitializing(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(retryAfter):
+		}
+	}
+}
+
+func isInitializing(err error) bool {
+	var object minio.ErrorResponse
+	var admin madmin.ErrorResponse
+	code := ""
+	if errors.As(err, &object) {
+		code = object.Code
+	} else if errors.As(err, &admin) {
+		code = admin.Code
+	}
+	return code == "XMinioServerNotInitialized" || code == "XMinioIAMNotInitialized"
 }
 
 type identity struct {

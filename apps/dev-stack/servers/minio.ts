@@ -60,8 +60,8 @@ export class MinioServer implements NativeServer {
     };
     try {
       await run(this.admin, [], { env });
-    } catch (cause) {
-      const said = (cause as { stderr?: string }).stderr?.trim() ?? '';
+    } catch (error) {
+      const said = (error as { stderr?: string }).stderr?.trim() ?? '';
       throw new StackError('PREPARATION_FAILED', `cannot provision buckets and identities: ${said}`, {
         cause,
       });

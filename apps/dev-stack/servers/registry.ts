@@ -41,6 +41,8 @@ export class RegistryServer implements NativeServer {
       args: [
         ...['-Xmx256m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-XX:+ExitOnOutOfMemoryError'],
         '-Djava.util.logging.manager=org.jboss.logmanager.LogManager',
+        // The topic is the only place the schemas are in: the broker must not expire it.
+        '-Dapicurio.kafkasql.topic.retention.ms=-1',
         ...['-jar', join(this.software, 'apicurio-registry-app-3.0.9-runner.jar')],
       ],
       env: {
@@ -48,6 +50,8 @@ export class RegistryServer implements NativeServer {
         QUARKUS_HTTP_PORT: String(ports.registry),
         APICURIO_STORAGE_KIND: 'kafkasql',
         APICURIO_KAFKASQL_BOOTSTRAP_SERVERS: `${LOOPBACK}:${ports.kafka}`,
+        // How long it waits at start for a snapshot of the schemas that is usually not there; the default is 5 s.
+        APICURIO_KAFKASQL_CONSUMER_POLL_TIMEOUT: '1000',
       },
     };
   }

@@ -146,6 +146,7 @@ export class LaneRunner {
       schemaVersion: context.schemaVersion,
       timeoutMs: context.timeoutMs,
       ...(context.progressEvery === undefined ? {} : { progressEvery: context.progressEvery }),
+      ...(context.onCursor === undefined ? {} : { onCursor: context.onCursor }),
     });
     this.#stream = stream;
     if (this.#cancelled) stream.cancel();

@@ -9,7 +9,7 @@ import {
 } from '../../lib/index.ts';
 import type { Partitioning } from '../rails/index.ts';
 import type { Ready } from './ready.ts';
-import type { StreamOptions } from './run-cursor.ts';
+import type { RunCursor, StreamOptions } from './run-cursor.ts';
 
 /** Given on the command line or in the environment: wins over READY and policy, and is recorded in stream.started. */
 export interface StreamOverrides {
@@ -37,7 +37,10 @@ export interface StreamerContext {
   readonly pacing: Omit<PacerOptions, 'speedup' | 'now'>;
   /** Milliseconds to wait for Kafka to answer one call. */
   readonly timeoutMs: number;
+  /** Rows between progress facts. Default 100000. */
   readonly progressEvery?: number;
+  /** Told each cursor as its transaction is handed over, for displays: at most every 100 ms or 16,384 events. */
+  readonly onCursor?: (cursor: RunCursor) => void;
   newBatch(): OutgoingBatch;
 }
 

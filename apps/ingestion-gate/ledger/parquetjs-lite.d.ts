@@ -20,4 +20,11 @@ declare module 'parquetjs-lite' {
     appendRow(row: Readonly<Record<string, unknown>>): Promise<void>;
     close(): Promise<void>;
   }
+
+  /** A CommonJS module: its exports come as one object. */
+  const parquet: {
+    readonly ParquetSchema: typeof ParquetSchema;
+    readonly ParquetWriter: typeof ParquetWriter;
+  };
+  export default parquet;
 }

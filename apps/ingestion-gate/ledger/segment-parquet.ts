@@ -3,7 +3,7 @@
  * back and rounds large integers. The same rows give the same bytes.
  */
 import { Writable } from 'node:stream';
-import { ParquetSchema, ParquetWriter, type ParquetField } from 'parquetjs-lite';
+import parquet, { type ParquetField, type ParquetWriter } from 'parquetjs-lite';
 
 /** Small enough that encoding a group holds up the event loop for tens of milliseconds only. */
 const ROW_GROUP_ROWS = 4096;
@@ -92,7 +92,7 @@ export class SegmentFile {
         done();
       },
     });
-    const writer = await ParquetWriter.openStream(new ParquetSchema(fields), sink, {
+    const writer = await parquet.ParquetWriter.openStream(new parquet.ParquetSchema(fields), sink, {
       rowGroupSize: ROW_GROUP_ROWS,
     });
     return new SegmentFile(fields, writer, chunks);

@@ -6,8 +6,7 @@
  * answers them with DUPLICATE.
  */
 import type { PoolClient } from 'pg';
-import type { FrontDoorReceipt } from '../rails/front-door.ts';
-import type { Envelope, PolicyRev } from '../rails/index.ts';
+import type { Envelope, FrontDoorReceipt, PolicyRev } from '../rails/index.ts';
 import { appendRecords, type RecordKind, type RunKey } from './run-record.ts';
 
 export const FACT_TYPES = ['run.ready', 'run.terminal'] as const;

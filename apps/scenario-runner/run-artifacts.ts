@@ -7,7 +7,7 @@
 import type { PolicyRev, RunReadyPayload, TrafficMode } from '../rails/index.ts';
 import type { ReasonCode } from './reason-codes.ts';
 import type { Strategy } from './run-request.ts';
-import type { FinalState, RunState } from './run-state.ts';
+import type { RunState } from './run-state.ts';
 
 export interface RunPlan {
   readonly run_id: string;

@@ -1,8 +1,7 @@
 /** The runner put together from the settings: connections, tables, stores, front door, policy. */
 import { Pool } from 'pg';
 import { createLogger, nativeClient, ObjectStore, SchemaRegistry, type Logger } from '../../lib/index.ts';
-import { FrontDoor } from '../rails/front-door.ts';
-import { loadPolicies, type ScenarioRunnerPolicy, type Settings } from '../rails/index.ts';
+import { FrontDoor, loadPolicies, type ScenarioRunnerPolicy, type Settings } from '../rails/index.ts';
 import { migrateScenarioRunner } from './migrate.ts';
 import type { ControlPublisher } from './outbox.ts';
 import { RunObjectStore } from './run-objects.ts';

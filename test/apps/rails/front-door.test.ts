@@ -7,7 +7,7 @@ import {
   type OutgoingBatch,
   type Producer,
 } from '../../../lib/index.ts';
-import { FrontDoor, FrontDoorError } from '../../../apps/rails/front-door.ts';
+import { FrontDoor, FrontDoorError } from '../../../apps/rails/index.ts';
 import {
   compilePartitioning,
   controlEventId,

@@ -18,9 +18,7 @@ test('CI-25 a conflict outweighs a failure, a failure outweighs what is missing'
     fc.property(
       fc.array(fc.constantFrom('MISSING', 'FAIL', 'CONFLICT' as const), { minLength: 1 }),
       (severities) => {
-        const { outcome, findings } = verdict(
-          severities.map((severity) => finding(severity as Finding['severity'])),
-        )!;
+        const { outcome, findings } = verdict(severities.map((severity) => finding(severity)))!;
         const expected = severities.includes('CONFLICT')
           ? 'CONFLICT'
           : severities.includes('FAIL')

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { createLogger, ObjectStore, type Bucket } from '../../../lib/index.ts';
 import { loadSettings, type Envelope, type Settings } from '../../../apps/rails/index.ts';
-import type { FrontDoorReceipt } from '../../../apps/rails/front-door.ts';
+import type { FrontDoorReceipt } from '../../../apps/rails/index.ts';
 import {
   openScenarioRunner,
   type RunRequest,

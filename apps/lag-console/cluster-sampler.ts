@@ -54,7 +54,14 @@ const LOOK_MS = 300;
 const FORGET_AFTER = 60;
 
 /** Statuses from the most to the least urgent: a group shows its worst partition's. */
-const URGENCY: readonly LagStatus[] = ['stalled', 'rewound', 'falling-behind', 'draining', 'no-commit', 'caught-up'];
+const URGENCY: readonly LagStatus[] = [
+  'stalled',
+  'rewound',
+  'falling-behind',
+  'draining',
+  'no-commit',
+  'caught-up',
+];
 
 interface Series {
   readonly values: number[];
@@ -97,7 +104,8 @@ export class ClusterSampler {
         failures = 0;
       } catch (error) {
         this.#problem = error instanceof Error ? error.message : String(error);
-        if (failures % 30 === 0) logger.warn({ reason: this.#problem }, 'the cluster did not answer: trying again');
+        if (failures % 30 === 0)
+          logger.warn({ reason: this.#problem }, 'the cluster did not answer: trying again');
         failures += 1;
       }
       const rest = intervalMs - (performance.now() - began);
@@ -116,7 +124,10 @@ export class ClusterSampler {
 
   /** Takes one reading. Offsets are read before log ends, so that a lag is never too small by more than has come since. */
   async sample(): Promise<Snapshot> {
-    const [groups, topics] = await Promise.all([this.#options.source.groups(), this.#options.source.topics()]);
+    const [groups, topics] = await Promise.all([
+      this.#options.source.groups(),
+      this.#options.source.topics(),
+    ]);
     const partitions = [...topics].flatMap(([topic, count]) =>
       Array.from({ length: count }, (_, partition) => ({ topic, partition })),
     );
@@ -135,7 +146,13 @@ export class ClusterSampler {
       at,
       bootstrapServers: this.#options.bootstrapServers,
       groups: views.sort((a, b) => (a.group < b.group ? -1 : 1)),
-      topics: [...topics.keys()].sort().map((topic) => this.#topic(topic, ends.filter((end) => end.topic === topic), at)),
+      topics: [...topics.keys()].sort().map((topic) =>
+        this.#topic(
+          topic,
+          ends.filter((end) => end.topic === topic),
+          at,
+        ),
+      ),
     };
     this.#forget();
     this.#problem = undefined;
@@ -146,7 +163,10 @@ export class ClusterSampler {
     const owner = new Map<string, GroupMember>();
     for (const member of group.members) for (const each of member.partitions) owner.set(keyOf(each), member);
     const partitions = lags.map((lag): PartitionView => {
-      const trend = entry(this.#trends, `${group.group} ${keyOf(lag)}`, () => ({ history: new LagHistory(), seen: 0 }));
+      const trend = entry(this.#trends, `${group.group} ${keyOf(lag)}`, () => ({
+        history: new LagHistory(),
+        seen: 0,
+      }));
       trend.seen = this.#reading;
       trend.history.add({ at, end: lag.end, committed: lag.committed, lag: lag.lag });
       const member = owner.get(keyOf(lag));
@@ -157,9 +177,13 @@ export class ClusterSampler {
         end: lag.end,
         committed: lag.committed,
         lag: lag.lag,
-        lagSeconds: lag.lag === 0 ? 0 : lag.oldestUnread === null ? null : Math.max(0, (at - lag.oldestUnread) / 1000),
+        lagSeconds:
+          lag.lag === 0 ? 0 : lag.oldestUnread === null ? null : Math.max(0, (at - lag.oldestUnread) / 1000),
         ...trend.history.trend,
-        member: member === undefined ? null : { memberId: member.memberId, clientId: member.clientId, host: member.host },
+        member:
+          member === undefined
+            ? null
+            : { memberId: member.memberId, clientId: member.clientId, host: member.host },
       };
     });
     const counted = partitions.filter((each) => each.lag !== null);
@@ -230,7 +254,8 @@ function offsetsOf(
 ): (TopicPartition & { readonly committed: number | null })[] {
   const offsets = new Map<string, TopicPartition & { readonly committed: number | null }>();
   for (const member of group.members) {
-    for (const { topic, partition } of member.partitions) offsets.set(keyOf({ topic, partition }), { topic, partition, committed: null });
+    for (const { topic, partition } of member.partitions)
+      offsets.set(keyOf({ topic, partition }), { topic, partition, committed: null });
   }
   for (const { topic, partition, offset } of group.committed) {
     offsets.set(keyOf({ topic, partition }), { topic, partition, committed: offset });

@@ -67,7 +67,8 @@ export class RunFacts {
     if (lanes.length === 0) return undefined;
     const sentByOutput: Record<string, number> = {};
     for (const lane of lanes) {
-      for (const { output_id, sent } of lane.outputs) sentByOutput[output_id] = (sentByOutput[output_id] ?? 0) + Number(sent);
+      for (const { output_id, sent } of lane.outputs)
+        sentByOutput[output_id] = (sentByOutput[output_id] ?? 0) + sent;
     }
     const attempts = new Map<string, { ended: number; laneCount: number }>();
     for (const lane of lanes) {
@@ -79,7 +80,8 @@ export class RunFacts {
       sentByOutput,
       sent: Object.values(sentByOutput).reduce((total, sent) => total + sent, 0),
       attempts: attempts.size,
-      completed: [...attempts.values()].filter((attempt) => attempt.ended >= Number(attempt.laneCount)).length,
+      completed: [...attempts.values()].filter((attempt) => attempt.ended >= attempt.laneCount)
+        .length,
     };
   }
 }
@@ -106,7 +108,11 @@ export class RunFactsReader {
       const count = partitions?.get(this.#topic);
       if (count !== undefined) {
         this.#consumer.assign(
-          Array.from({ length: count }, (_, partition) => ({ topic: this.#topic, partition, offset: OFFSET_BEGINNING })),
+          Array.from({ length: count }, (_, partition) => ({
+            topic: this.#topic,
+            partition,
+            offset: OFFSET_BEGINNING,
+          })),
         );
         break;
       }

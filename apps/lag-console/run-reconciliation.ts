@@ -55,7 +55,8 @@ export function reconcileRun(ledger: RunReconciliation, sent: SentOfRun | undefi
     output.quarantined += type.quarantined;
   }
   const rows = [...outputs.values()];
-  const total = (of: (row: OutputReconciliation) => number): number => rows.reduce((sum, row) => sum + of(row), 0);
+  const total = (of: (row: OutputReconciliation) => number): number =>
+    rows.reduce((sum, row) => sum + of(row), 0);
   const admitted = total((row) => row.admitted);
   const duplicate = total((row) => row.duplicate);
   const quarantined = total((row) => row.quarantined);
@@ -78,7 +79,11 @@ export function reconcileRun(ledger: RunReconciliation, sent: SentOfRun | undefi
   };
 }
 
-function verdictOf(rows: readonly OutputReconciliation[], sent: SentOfRun | undefined, unreadable: number): Verdict {
+function verdictOf(
+  rows: readonly OutputReconciliation[],
+  sent: SentOfRun | undefined,
+  unreadable: number,
+): Verdict {
   if (sent === undefined) return 'unknown';
   const missing = rows.map((row) => row.sent - row.admitted - row.duplicate - row.quarantined);
   const ended = sent.completed === sent.attempts;

@@ -150,25 +150,51 @@ test.serial(
   },
 );
 
-test.serial('two stacks run side by side, and stopping one leaves the other alone', async (t) => {
-  t.timeout(180_000);
-  const up = await cli('up', '--name', green.folder.name);
-  t.is(up.code, 0, up.output);
-  const [bluePorts, greenPorts] = [rememberedPorts(blue.folder)!, rememberedPorts(green.folder)!];
-  t.is(new Set([...Object.values(bluePorts), ...Object.values(greenPorts)]).size, 12);
-  t.true((await green.status()).every(({ state }) => state === 'running'));
+test.serial(
+  'a second stack runs beside the first; an interrupted exec --fresh removes it and nothing else',
+  async (t) => {
+    t.timeout(180_000);
+    const before = await pids(blue);
+    const script =
+      'console.log(`saw ${process.env.FP_STACK} at ${process.env.S3_ENDPOINT}`); setInterval(() => {}, 1e6)';
+    const child = startCli(
+      'exec',
+      '--fresh',
+      '--name',
+      green.folder.name,
+      '--',
+      process.execPath,
+      '-e',
+      script,
+    );
+    let output = '';
+    child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    await waitFor('the command in the second stack', () => output.includes('\n'));
+    t.is(output, `saw ${green.folder.name} at ${environmentOf(green).S3_ENDPOINT}\n`);
+    const [bluePorts, greenPorts] = [rememberedPorts(blue.folder)!, rememberedPorts(green.folder)!];
+    t.is(new Set([...Object.values(bluePorts), ...Object.values(greenPorts)]).size, 12);
+    t.true((await green.status()).every(({ state }) => state === 'running'));
 
-  const before = await pids(blue);
-  const down = await cli('down', '--name', green.folder.name);
-  t.is(down.code, 0, down.output);
-  t.deepEqual(processesOf(green), []);
-  t.is(publishedEnvironment(green.folder), undefined);
-  for (const port of [greenPorts.kafka, greenPorts.registry, greenPorts.s3, greenPorts.postgres]) {
-    t.true(await isPortFree(port), `port ${port} is still in use`);
-  }
-  t.deepEqual(await pids(blue), before);
-  t.is((await cli('status', '--name', green.folder.name)).code, 3);
-  t.is((await cli('status', '--name', blue.folder.name)).code, 0);
+    child.kill('SIGINT');
+    const [code] = (await once(child, 'close')) as [number | null];
+    t.is(code, 130);
+    t.deepEqual(processesOf(green), []);
+    t.false(existsSync(green.folder.path));
+    t.deepEqual(await pids(blue), before);
+  },
+);
+
+test.serial('exec passes the exit code on', async (t) => {
+  const { code, output } = await cli(
+    'exec',
+    '--name',
+    blue.folder.name,
+    '--',
+    process.execPath,
+    '-e',
+    'process.exit(7)',
+  );
+  t.is(code, 7, output);
 });
 
 test.serial(
@@ -192,26 +218,17 @@ test.serial(
   },
 );
 
-test.serial(
-  'exec passes settings and exit code, and with --fresh leaves neither process nor folder',
-  async (t) => {
-    t.timeout(180_000);
-    const name = green.folder.name;
-    const script =
-      'process.stdout.write(`saw ${process.env.FP_STACK} ${process.env.S3_ENDPOINT}`); process.exit(7)';
-    const { code, output } = await cli(
-      'exec',
-      '--fresh',
-      '--name',
-      name,
-      '--',
-      process.execPath,
-      '-e',
-      script,
-    );
-    t.is(code, 7, output);
-    t.regex(output, new RegExp(`saw ${name} http://127\\.0\\.0\\.1:\\d+`));
-    t.deepEqual(processesOf(green), []);
-    t.false(existsSync(green.folder.path));
-  },
-);
+test.serial('down leaves no process, no used port, and no settings; status says so', async (t) => {
+  const ports = rememberedPorts(blue.folder)!;
+  t.is((await cli('status', '--name', blue.folder.name)).code, 0);
+  const down = await cli('down', '--name', blue.folder.name);
+  t.is(down.code, 0, down.output);
+  t.deepEqual(processesOf(blue), []);
+  for (const port of [ports.kafka, ports.registry, ports.s3, ports.postgres]) {
+    t.true(await isPortFree(port), `port ${port} is still in use`);
+  }
+  t.is((await cli('status', '--name', blue.folder.name)).code, 3);
+  const env = await cli('env', '--name', blue.folder.name);
+  t.is(env.code, 1);
+  t.regex(env.output, /fp stack up --name/);
+});

@@ -42,7 +42,8 @@ export class KafkaServer implements NativeServer {
         '-cp',
         this.classPath,
         'kafka.tools.StorageTool',
-        ...['format', '--ignore-formatted', '-t', clusterId, '-c', this.configuration],
+        // With "=", since an id may begin with a dash.
+        ...['format', '--ignore-formatted', `--cluster-id=${clusterId}`, '--config', this.configuration],
       ],
       { log: join(this.home, 'format.log') },
     );

@@ -62,9 +62,7 @@ export class MinioServer implements NativeServer {
       await run(this.admin, [], { env });
     } catch (error) {
       const said = (error as { stderr?: string }).stderr?.trim() ?? '';
-      throw new StackError('PREPARATION_FAILED', `cannot provision buckets and identities: ${said}`, {
-        cause,
-      });
+      throw new StackError('PREPARATION_FAILED', `cannot provision buckets and identities: ${said}`);
     }
   }
 

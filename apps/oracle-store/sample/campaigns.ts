@@ -66,7 +66,8 @@ export function planCampaigns(
     const add = (merchant: number, customer: Customer, amount: number): void => {
       flows.push({ at, campaign, kind, merchant, customer: { ...customer }, amount: cents(amount) });
     };
-    const room = Math.max(4, target - flows.length + 4);
+    // In a small world no campaign takes the place of the other kinds.
+    const room = Math.max(4, Math.min(target - flows.length + 4, Math.ceil(target / CAMPAIGN_KINDS.length)));
     BUILDERS[kind]!(random, population, room, add, (step) => (at += Math.floor(step)));
   }
   flows.sort((a, b) => a.at - b.at || a.campaign - b.campaign);

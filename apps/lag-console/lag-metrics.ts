@@ -14,8 +14,13 @@ const STATUS_VALUE: Readonly<Record<LagStatus, number>> = {
 
 const OF_PARTITION = ['consumergroup', 'topic', 'partition'] as const;
 
-/** Metrics that are filled from the latest reading at each scrape; what is gone from the cluster is gone from them. */
-export function lagMetrics(latest: () => Snapshot | undefined): Metrics {
+export interface LagMetrics {
+  readonly contentType: string;
+  /** The latest reading in Prometheus' text format; what is gone from the cluster is gone from it. */
+  exposition(): Promise<string>;
+}
+
+export function lagMetrics(latest: () => Snapshot | undefined): LagMetrics {
   const metrics = new Metrics({ process: true });
   const lag = metrics.gauge(
     'kafka_consumergroup_lag',
@@ -58,38 +63,43 @@ export function lagMetrics(latest: () => Snapshot | undefined): Metrics {
     'partition',
   ] as const);
   const all = [lag, lagSeconds, eta, drain, committed, status, members, sum, end, low, rate];
-  metrics.gauge(
+  const readingTime = metrics.gauge(
     'kafka_lag_console_reading_timestamp_seconds',
     'When the cluster was read last',
-    [],
-    (readingTime) => {
-      const snapshot = latest();
-      for (const gauge of all) gauge.reset();
-      if (snapshot === undefined) return;
-      readingTime.set(snapshot.at / 1000);
-      for (const group of snapshot.groups) {
-        members.set({ consumergroup: group.group }, group.members);
-        sum.set({ consumergroup: group.group }, group.lag);
-        for (const each of group.partitions) {
-          const labels = { consumergroup: group.group, topic: each.topic, partition: String(each.partition) };
-          status.set(labels, STATUS_VALUE[each.status]);
-          drain.set(labels, each.drainRate);
-          if (each.lag === null || each.committed === null) continue;
-          lag.set(labels, each.lag);
-          committed.set(labels, each.committed);
-          eta.set(labels, each.etaSeconds ?? Infinity);
-          if (each.lagSeconds !== null) lagSeconds.set(labels, each.lagSeconds);
-        }
-      }
-      for (const { topic, partitions } of snapshot.topics) {
-        for (const each of partitions) {
-          const labels = { topic, partition: String(each.partition) };
-          end.set(labels, each.end);
-          low.set(labels, each.low);
-          rate.set(labels, each.rate);
-        }
-      }
-    },
   );
-  return metrics;
+  const fill = (): void => {
+    const snapshot = latest();
+    for (const gauge of all) gauge.reset();
+    if (snapshot === undefined) return;
+    readingTime.set(snapshot.at / 1000);
+    for (const group of snapshot.groups) {
+      members.set({ consumergroup: group.group }, group.members);
+      sum.set({ consumergroup: group.group }, group.lag);
+      for (const each of group.partitions) {
+        const labels = { consumergroup: group.group, topic: each.topic, partition: String(each.partition) };
+        status.set(labels, STATUS_VALUE[each.status]);
+        drain.set(labels, each.drainRate);
+        if (each.lag === null || each.committed === null) continue;
+        lag.set(labels, each.lag);
+        committed.set(labels, each.committed);
+        eta.set(labels, each.etaSeconds ?? Infinity);
+        if (each.lagSeconds !== null) lagSeconds.set(labels, each.lagSeconds);
+      }
+    }
+    for (const { topic, partitions } of snapshot.topics) {
+      for (const each of partitions) {
+        const labels = { topic, partition: String(each.partition) };
+        end.set(labels, each.end);
+        low.set(labels, each.low);
+        rate.set(labels, each.rate);
+      }
+    }
+  };
+  return {
+    contentType: metrics.contentType,
+    exposition() {
+      fill();
+      return metrics.exposition();
+    },
+  };
 }

@@ -80,8 +80,7 @@ export class RunFacts {
       sentByOutput,
       sent: Object.values(sentByOutput).reduce((total, sent) => total + sent, 0),
       attempts: attempts.size,
-      completed: [...attempts.values()].filter((attempt) => attempt.ended >= attempt.laneCount)
-        .length,
+      completed: [...attempts.values()].filter((attempt) => attempt.ended >= attempt.laneCount).length,
     };
   }
 }

@@ -1,7 +1,7 @@
 /** The console over HTTP: the API, the metrics, and the page (plain files, no build step). */
 import { readFileSync } from 'node:fs';
 import fastify, { type FastifyInstance } from 'fastify';
-import type { Metrics } from '../../lib/index.ts';
+import type { LagMetrics } from './lag-metrics.ts';
 import type { RunView } from './run-reconciliation.ts';
 import type { GroupView, Snapshot } from './snapshot.ts';
 
@@ -27,7 +27,7 @@ const PAGE: Readonly<Record<string, readonly [file: string, contentType: string]
 
 const RUN_ID = /^platform_[0-9]{8}T[0-9]{6}Z$/;
 
-export function lagConsoleServer(data: LagConsoleData, metrics: Metrics): FastifyInstance {
+export function lagConsoleServer(data: LagConsoleData, metrics: LagMetrics): FastifyInstance {
   const server = fastify({ logger: false });
   server.addHook('onSend', async (_request, reply) => {
     void reply.headers({

@@ -68,12 +68,11 @@ document.addEventListener('groups-changed', () => {
   void pollCluster().catch(() => undefined);
 });
 
-const THEMES = { system: 'Auto', light: 'Light', dark: 'Dark' };
+const THEMES = { system: 'auto', light: 'light', dark: 'dark' };
 function applyTheme(theme) {
   if (theme === 'system') delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
-  setText(at('theme'), THEMES[theme]);
-  at('theme').setAttribute('aria-label', `Colour theme: ${theme}`);
+  setText(at('theme'), `Theme: ${THEMES[theme]}`);
 }
 let theme = localStorage.getItem('theme') ?? 'system';
 applyTheme(theme);

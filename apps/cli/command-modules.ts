@@ -15,11 +15,11 @@ export const COMMAND_SOURCES: readonly CommandSource[] = [
   { commands: ['stack'], load: () => import('../dev-stack/commands.ts') },
   { commands: ['topology'], load: () => import('./topology-commands.ts') },
   { commands: ['oracle'], load: () => import('../oracle-store/commands.ts') },
-  { commands: ['sr'], load: () => import('../scenario-runner/commands.ts') },
+  { commands: ['sr', 'run'], load: () => import('../scenario-runner/commands.ts') },
   { commands: ['wsp'], load: () => import('../world-streamer-producer/commands.ts') },
   { commands: ['gate', 'ledger', 'bus'], load: () => import('../ingestion-gate/commands.ts') },
   { commands: ['lag-console'], load: () => import('../lag-console/commands.ts') },
-  { commands: ['demo', 'live', 'smoke', 'run'], load: () => import('./demo/commands.ts') },
+  { commands: ['demo', 'live', 'smoke'], load: () => import('./demo/commands.ts') },
 ];
 
 /**

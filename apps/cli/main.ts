@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { registerCommands } from './command-modules.ts';
 import { loadEnvironment } from './environment.ts';
 import { describeFailure } from './failure-report.ts';
+import { stopWithParent } from './parent-watch.ts';
 
 const USAGE_ERROR = 2;
 
@@ -10,6 +11,7 @@ const USAGE_ERROR = 2;
 export async function main(args: readonly string[]): Promise<void> {
   // Known before parsing, so that an error while loading a command is reported the way that was asked for.
   const verbose = beforeSeparator(args).includes('--verbose');
+  stopWithParent();
   try {
     loadEnvironment(process.env);
     const program = new Command('fp')

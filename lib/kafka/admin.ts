@@ -16,6 +16,7 @@ import {
 } from './acl.ts';
 import { adminError, adminTimeout } from './admin-error.ts';
 import { OFFSET_INVALID, type TopicPartitionOffset, type Watermarks } from './client.ts';
+import { KafkaError } from './kafka-error.ts';
 import { invalid } from './partition-columns.ts';
 
 // A CommonJS module whose names Node cannot see statically.
@@ -166,7 +167,7 @@ export class Admin {
     if (topics.length === 0) return;
     const created = await this.#call('createTopics', (admin) =>
       admin.createTopics({
-        waitForLeaders: true,
+        waitForLeaders: false,
         timeout: this.#timeoutMs,
         topics: topics.map(({ name, partitions, replicationFactor, configs }) => ({
           topic: name,
@@ -178,20 +179,34 @@ export class Admin {
     );
     // The client answers false instead of failing when a topic is there already.
     if (!created) {
-      const names = topics.map(({ name }) => name).join(', ');
-      throw adminError('createTopics', {
-        message: `one of ${names} exists`,
-        type: 'TOPIC_ALREADY_EXISTS',
-        code: 36,
-      });
+      const reason = `one of ${topics.map(({ name }) => name).join(', ')} exists`;
+      throw new KafkaError('createTopics', 36, 'TOPIC_ALREADY_EXISTS', reason);
     }
+    await this.#untilLed('createTopics', new Map(topics.map(({ name, partitions }) => [name, partitions])));
   }
 
-  /** Raises the partition count to `total`. */
+  /** Brokers learn of new partitions a moment after the controller has answered. */
+  async #untilLed(operation: string, partitionCounts: ReadonlyMap<string, number>): Promise<void> {
+    await this.#call(operation, async (admin) => {
+      const deadline = performance.now() + this.#timeoutMs;
+      for (;;) {
+        const { topics } = await admin.fetchTopicMetadata();
+        const led = topics.filter(({ name, partitions }) => {
+          const alive = partitions.filter(({ leader }) => leader >= 0).length;
+          return alive >= (partitionCounts.get(name) ?? Infinity);
+        });
+        if (led.length === partitionCounts.size || performance.now() > deadline) return;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    });
+  }
+
+  /** Raises the partition count to `total`, and waits until the new ones have leaders. */
   async createPartitions(topic: string, total: number): Promise<void> {
     await this.#call('createPartitions', (admin) =>
       admin.createPartitions({ timeout: this.#timeoutMs, topicPartitions: [{ topic, count: total }] }),
     );
+    await this.#untilLed('createPartitions', new Map([[topic, total]]));
   }
 
   /**

@@ -25,6 +25,7 @@ export function cluster(lag: number): Snapshot {
     lag === 0
       ? {}
       : {
+          committed: 250_000 - lag / 4,
           lag: lag / 4,
           lagSeconds: 2.4,
           status: 'draining',

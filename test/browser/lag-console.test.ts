@@ -101,7 +101,11 @@ test.serial(
 
 test('the metrics carry the names that dashboards expect, at the first scrape', async (t) => {
   const text = await (await fetch(`${url}/metrics`)).text();
-  t.true(text.includes('kafka_consumergroup_lag{consumergroup="fp.ingestion-gate",topic="fp.ingress.v1",partition="0"}'));
+  t.true(
+    text.includes(
+      'kafka_consumergroup_lag{consumergroup="fp.ingestion-gate",topic="fp.ingress.v1",partition="0"}',
+    ),
+  );
   t.true(text.includes('kafka_topic_partition_current_offset{topic="fp.ingress.v1",partition="0"} 250000'));
   t.false(text.includes('kafka_consumergroup_lag{consumergroup="fp.receipt-ledger",topic="fp.bus.audit.v1"'));
 });

@@ -1,7 +1,7 @@
 /**
  * Makes a fresh clone ready: checks the tools, then installs the npm dependencies (which compiles the native Kafka client)
  * and fetches the servers' software side by side. Does nothing that is up to date. Plain JavaScript on Node alone,
- * because it runs before `npm ci`.
+ * because it runs before they are installed.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -80,12 +80,14 @@ async function installDependencies() {
       }),
     );
   } else {
+    // Not `npm ci`: it refuses a lockfile without the optional packages of platforms that the registry it was written
+    // against did not carry. Installing without saving takes the locked versions, and this platform's optional ones.
     await progress.during(
       'npm',
-      'npm ci: dependencies and the native Kafka client (compiled once per user, 2 minutes)',
+      'installing dependencies and the native Kafka client (compiled once per user, 2 minutes)',
       () =>
-        runLogged('npm', ['ci', '--no-fund', '--no-audit'], {
-          log: join(LOGS, 'npm-ci.log'),
+        runLogged('npm', ['install', '--no-save', '--no-fund', '--no-audit'], {
+          log: join(LOGS, 'npm-install.log'),
           cwd: REPOSITORY,
         }),
     );

@@ -60,7 +60,7 @@ export class ArrowPartBuilder {
 
   constructor(columns: readonly ViewColumn[], capacity: number) {
     this.#columns = columns;
-    this.#buffers = columns.map((column) => createBuffer(column, capacity));
+    this.#buffers = columns.map((column, c) => createBuffer(column, c, capacity));
   }
 
   /** Appends the rows of one DuckDB chunk; `vector(i)` gives the i-th column that is not constant. */
@@ -133,7 +133,7 @@ class Validity {
   }
 }
 
-function createBuffer(column: ViewColumn, capacity: number): ColumnBuffer {
+function createBuffer(column: ViewColumn, index: number, capacity: number): ColumnBuffer {
   switch (column.type) {
     case 'uint64':
       return fixedWidth(new Uint64(), new BigUint64Array(capacity));
@@ -144,7 +144,7 @@ function createBuffer(column: ViewColumn, capacity: number): ColumnBuffer {
     case 'boolean':
       return booleans(capacity);
     case 'text':
-      return dictionary(column.name, capacity);
+      return dictionary(column.name, index, capacity);
     case 'time':
       return plainText(capacity);
   }
@@ -207,7 +207,7 @@ function booleans(capacity: number): ColumnBuffer {
   };
 }
 
-function dictionary(name: string, capacity: number): ColumnBuffer {
+function dictionary(name: string, id: number, capacity: number): ColumnBuffer {
   const codes = new Int32Array(capacity);
   const validity = new Validity(capacity);
   const known = new Map<string, number>();
@@ -241,7 +241,9 @@ function dictionary(name: string, capacity: number): ColumnBuffer {
     finish(rows) {
       // An all-null column still needs a dictionary to point to.
       const values = vectorFromArray(known.size === 0 ? [''] : [...known.keys()], new Utf8());
-      const type = new Dictionary(new Utf8(), new Int32());
+      // The library numbers dictionaries over the life of the process; ours depend on the column, so that the same
+      // rows give the same bytes.
+      const type = new Dictionary(new Utf8(), new Int32(), id);
       return {
         type,
         batches: sliced(rows, (from, length) =>

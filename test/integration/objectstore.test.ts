@@ -12,7 +12,7 @@ function required(name: string): string {
   return value;
 }
 
-const name = `objectstore-${randomUUID().slice(0, 8)}`;
+const name = `fraud-platform-os-${randomUUID().slice(0, 8)}`;
 let store: ObjectStore;
 let bucket: Bucket;
 

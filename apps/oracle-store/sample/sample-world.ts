@@ -112,7 +112,7 @@ export async function writeSampleWorld(
   const instance = await DuckDBInstance.create(':memory:', {
     // One thread and fixed row groups: the same rows give the same bytes.
     threads: '1',
-    memory_limit: '512MB',
+    memory_limit: '256MB',
     temp_directory: join(scratch, 'spill'),
   });
   const connection = await instance.connect();

@@ -8,7 +8,6 @@ import {
   INTEGER,
   type DuckDBAppender,
   type DuckDBConnection,
-  type DuckDBType,
 } from '@duckdb/node-api';
 
 const CHUNK_ROWS = 2048;
@@ -21,16 +20,15 @@ export type StagingColumns = Readonly<Record<string, keyof typeof TYPES>>;
 
 export class StagingTable<C extends StagingColumns> {
   rows = 0;
-  readonly #names: readonly (keyof C & string)[];
-  readonly #types: readonly DuckDBType[];
+  readonly #chunk: DuckDBDataChunk;
   readonly #buffers: number[][];
   readonly #appender: DuckDBAppender;
   #buffered = 0;
 
   private constructor(columns: C, appender: DuckDBAppender) {
-    this.#names = Object.keys(columns);
-    this.#types = this.#names.map((name) => TYPES[columns[name]!]);
-    this.#buffers = this.#names.map(() => new Array<number>(CHUNK_ROWS).fill(0));
+    const types = Object.values(columns).map((type) => TYPES[type]);
+    this.#chunk = DuckDBDataChunk.create(types);
+    this.#buffers = types.map(() => new Array<number>(CHUNK_ROWS).fill(0));
     this.#appender = appender;
   }
 
@@ -61,7 +59,10 @@ export class StagingTable<C extends StagingColumns> {
 
   #flush(): void {
     const rows = this.#buffered;
-    const chunk = DuckDBDataChunk.create(this.#types, rows);
+    // One chunk for the table's life: its memory is DuckDB's, and would wait for our garbage collector.
+    const chunk = this.#chunk;
+    chunk.reset();
+    chunk.rowCount = rows;
     for (let c = 0; c < this.#buffers.length; c += 1) {
       const column = this.#buffers[c]!;
       chunk.setColumnValues(c, rows === CHUNK_ROWS ? column : column.slice(0, rows));

@@ -91,7 +91,7 @@ oracle-view: stack-up ## Build the time-sorted stream views
 
 .PHONY: sr-run
 sr-run: topology-apply ## Plan a scenario run, gather its evidence, publish READY
-	@$(FP) sr run
+	@$(FP) sr submit
 
 .PHONY: sr-reemit
 sr-reemit: topology-apply ## Publish READY of the latest run again, as a new attempt

@@ -29,6 +29,7 @@ export interface AssignmentOptions {
   readonly metrics: StreamsMetrics;
   readonly logger: Logger;
   readonly clock: Clock;
+  readonly maxTaskIdleMs?: number;
 }
 
 export class Assignment {
@@ -108,6 +109,7 @@ export class Assignment {
         },
         clock,
         metrics,
+        ...(this.#options.maxTaskIdleMs === undefined ? {} : { maxTaskIdleMs: this.#options.maxTaskIdleMs }),
       });
       const own = starts.filter(
         (one) => one.partition === partition && subtopology.sources.some((s) => s.topic === one.topic),

@@ -15,8 +15,9 @@ import { consumerDefaults, transactionalProducerDefaults } from '../kafka/defaul
 import { KafkaError } from '../kafka/kafka-error.ts';
 import { RecordBatch } from '../kafka/record-batch.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
-import { TopologyError, type Topology } from '../topology/graph.ts';
+import type { Topology } from '../topology/graph.ts';
 import { systemClock, type Clock } from './clock.ts';
+import { GatheredInputs } from './gathered-inputs.ts';
 import { takeInstanceSlot, type InstanceSlot } from './instance-slot.ts';
 import { StoreRestorer } from './store-restorer.ts';
 import { StreamsMetrics } from './streams-metrics.ts';
@@ -44,6 +45,8 @@ export interface StreamsOptions {
   readonly commitIntervalMs?: number;
   /** A commit starts early when this many bytes of output are gathered. Default 16 MiB. */
   readonly maxTransactionBytes?: number;
+  /** For tasks with several inputs (joins): see TaskOptions.maxTaskIdleMs. Default 0. */
+  readonly maxTaskIdleMs?: number;
   /** Most records of one poll. Default 4096. */
   readonly maxPollRecords?: number;
   /** Further librdkafka properties, over the library's defaults. */
@@ -60,6 +63,8 @@ const METADATA_TIMEOUT_MS = 30_000;
 /** A fatal producer error is repaired with a new producer; this many in a row are a condition, not an accident. */
 const MOST_FATAL_ERRORS_IN_A_ROW = 5;
 const BLOCKED_RETRY_MS = 1000;
+/** Most records that one input of a task may have in memory; its partition pauses beyond. */
+const MOST_BUFFERED_RECORDS = 8192;
 const IDLE_WAIT_MS = 100;
 const INIT_TIMEOUT_MS = 60_000;
 const CLOSE_TIMEOUT_MS = 5000;
@@ -80,18 +85,11 @@ export class StreamsApp {
   #transaction!: Transaction;
   #tasks!: TaskSet;
   #assignment!: Assignment;
+  readonly #inputs = new GatheredInputs();
   #lastCommit = 0;
   #fatalErrors = 0;
 
   constructor(options: StreamsOptions) {
-    for (const part of options.topology.subtopologies) {
-      if (part.sources.length > 1) {
-        throw new TopologyError(
-          `subtopology ${part.id} reads ${part.sources.map((source) => source.topic).join(' and ')}: ` +
-            'several input topics in one subtopology are not supported; read them in subtopologies of their own',
-        );
-      }
-    }
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#logger = options.logger ?? createLogger({ component: options.applicationId });
@@ -165,6 +163,7 @@ export class StreamsApp {
       this.metrics.recordsPolled += count;
       await this.#serveEvents();
       if (count > 0) this.#process(slab);
+      this.#runBuffered();
       transaction().returnSlab(slab);
       for (const task of this.#tasks.running()) task.punctuate();
       try {
@@ -190,9 +189,25 @@ export class StreamsApp {
       if (task === undefined) {
         // Of a partition that is leaving, restoring or blocked: read again by whoever owns it then.
         this.metrics.recordsRewound += 1;
-        continue;
+      } else if (task.buffersInputs) {
+        this.#inputs.gather(task, slab.topic[i]!, i);
+      } else if (task.process(slab, i, tasks.topicName(slab.topic[i]!)) === 'blocked') {
+        this.#block(task);
       }
-      if (task.process(slab, i, tasks.topicName(slab.topic[i]!)) === 'blocked') this.#block(task);
+    }
+    this.#inputs.hand((task, topic, indices) => {
+      const name = tasks.topicName(topic);
+      task.offer(slab, indices, name);
+      if (task.buffered(name) > MOST_BUFFERED_RECORDS) tasks.hold(task, name);
+    });
+  }
+
+  /** Lets tasks with several inputs go as far as they can; time alone may have let them. */
+  #runBuffered(): void {
+    for (const task of this.#tasks.running()) {
+      if (!task.buffersInputs) continue;
+      if (task.run() === 'blocked') this.#block(task);
+      else this.#tasks.letGo(task, (topic) => task.buffered(topic) <= MOST_BUFFERED_RECORDS / 2);
     }
   }
 
@@ -200,6 +215,7 @@ export class StreamsApp {
   #block(task: Task): void {
     const waiting = task.waitingFor!;
     task.waitingFor = null;
+    task.dropBuffered();
     this.#tasks.block(task);
     waiting.then(
       () => this.#tasks.unblock(task),
@@ -355,6 +371,9 @@ export class StreamsApp {
           this.#become('REBALANCING');
           await this.#lose(event.partitions);
           break;
+        case 'end':
+          this.#tasks.reachedEnd(event.topic, event.partition, event.offset);
+          break;
         case 'error':
           if (event.error.fatal || event.error.codeName === '_AUTO_OFFSET_RESET') throw event.error;
           this.#logger.warn({ error: event.error.message }, 'client error');
@@ -413,6 +432,7 @@ export class StreamsApp {
     return new Assignment({
       ...shared,
       topology,
+      ...(this.#options.maxTaskIdleMs === undefined ? {} : { maxTaskIdleMs: this.#options.maxTaskIdleMs }),
       consumer: this.#consumer,
       tasks: this.#tasks,
       collector: {

@@ -23,6 +23,8 @@ export class TaskSet {
   readonly #topicNames: string[] = [];
   #running: Task[] = [];
   readonly #unblocked = new Set<Task>();
+  /** Inputs that are paused because enough of them is buffered. */
+  readonly #held = new Map<Task, Set<string>>();
 
   constructor(consumer: Consumer) {
     this.#consumer = consumer;
@@ -39,6 +41,7 @@ export class TaskSet {
   remove(task: Task): void {
     this.#owned.delete(task.id);
     this.#unblocked.delete(task);
+    this.#held.delete(task);
     this.#changed();
   }
 
@@ -93,9 +96,34 @@ export class TaskSet {
     this.#set(task, 'RUNNING');
   }
 
+  /** Pauses one input of a running task: enough of it is buffered. */
+  hold(task: Task, topic: string): void {
+    const held = this.#held.get(task) ?? new Set();
+    if (held.has(topic)) return;
+    this.#held.set(task, held.add(topic));
+    this.#consumer.pause([{ topic, partition: task.partition }]);
+  }
+
+  /** Resumes those held inputs of a task that may go on. */
+  letGo(task: Task, may: (topic: string) => boolean): void {
+    const held = this.#held.get(task);
+    if (held === undefined) return;
+    for (const topic of held) {
+      if (!may(topic)) continue;
+      held.delete(topic);
+      this.#consumer.resume([{ topic, partition: task.partition }]);
+    }
+  }
+
+  /** The reader has reached the log end of a partition. */
+  reachedEnd(topic: string, partition: number, offset: number): void {
+    for (const task of this.#running) if (task.partition === partition) task.reachedEnd(topic, offset);
+  }
+
   /** Pauses the task's partitions and takes no more records for it until it is unblocked, sought and resumed. */
   block(task: Task): void {
     this.#unblocked.delete(task);
+    this.#held.delete(task);
     this.#set(task, 'BLOCKED');
     this.#consumer.pause(this.partitionsOf(task));
   }

@@ -18,6 +18,7 @@ import { emptyRecord, FanOut } from '../topology/operators.ts';
 import { SourceRecord } from '../topology/record.ts';
 import type { Clock } from './clock.ts';
 import { DeadLetters } from './dead-letters.ts';
+import { InputQueues, type Head } from './input-queues.ts';
 import { Punctuators } from './punctuators.ts';
 import type { StreamsMetrics } from './streams-metrics.ts';
 
@@ -29,6 +30,11 @@ export interface TaskOptions {
   readonly collector: Collector;
   readonly clock: Clock;
   readonly metrics: StreamsMetrics;
+  /**
+   * For a task with several inputs: how long (milliseconds) to wait for an input that is empty and known to be caught
+   * up, before going on without it. 0 (default) does not wait beyond knowing; -1 does not wait at all (KIP-695).
+   */
+  readonly maxTaskIdleMs?: number;
 }
 
 /** What became of one record. */
@@ -63,6 +69,8 @@ export class Task {
   readonly #punctuators: Punctuators;
   readonly #deadLetters: DeadLetters;
   readonly #record: AnyRecord = emptyRecord();
+  /** Only for a task with several inputs: with one, records are processed where the poll has put them. */
+  readonly #queues: InputQueues | null;
   #streamTime = -1;
   #committedStreamTime = -1;
   #sealedStreamTime = -1;
@@ -79,6 +87,8 @@ export class Task {
     this.#clock = clock;
     this.#punctuators = new Punctuators(() => this.#streamTime, clock);
     this.#deadLetters = new DeadLetters(options.collector, clock);
+    const topics = subtopology.sources.map((source) => source.topic);
+    this.#queues = topics.length > 1 ? new InputQueues(topics, options.maxTaskIdleMs ?? 0, clock) : null;
     this.stores = subtopology.stores.map((spec) => spec.create({ now: () => clock.now() }));
     const byName = new Map(this.stores.map((store) => [store.name, store]));
     const environment: TaskEnvironment = {
@@ -110,6 +120,48 @@ export class Task {
     };
     for (const source of subtopology.sources)
       this.#entries.set(source.topic, { source, next: nextOf(source.name) });
+  }
+
+  /** Whether records must be offered to its queues instead of processed one by one. */
+  get buffersInputs(): boolean {
+    return this.#queues !== null;
+  }
+
+  /** Buffers records of one poll, all of this partition of `topic`, in offset order. `run` processes them. */
+  offer(batch: RecordBatch, indices: readonly number[], topic: string): void {
+    this.#queues!.add(topic, batch, indices);
+  }
+
+  /** The reader has reached the log end of an input: what others wait for. */
+  reachedEnd(topic: string, offset: number): void {
+    this.#queues?.reachedEnd(topic, offset);
+  }
+
+  /** Records of an input that wait in memory. */
+  buffered(topic: string): number {
+    return this.#queues?.buffered(topic) ?? 0;
+  }
+
+  /** Processes what is buffered, lowest event time first, as far as no input must be waited for. */
+  run(): Processed {
+    const queues = this.#queues;
+    if (queues === null) return 'done';
+    try {
+      for (let head = queues.choose(this.#timeOf); head !== null; head = queues.choose(this.#timeOf)) {
+        if (this.process(head.batch, head.i, head.topic) === 'blocked') return 'blocked';
+        queues.take(head);
+      }
+    } catch (error) {
+      if (!(error instanceof NotReady)) throw error;
+      this.waitingFor = error.ready;
+      return 'blocked';
+    }
+    return 'done';
+  }
+
+  /** Forgets what is buffered: it is read again from the positions. */
+  dropBuffered(): void {
+    this.#queues?.clear();
   }
 
   /** Highest event time seen; -1 before the first record. */
@@ -209,6 +261,7 @@ export class Task {
     this.#streamTime = this.#sealedStreamTime = this.#committedStreamTime;
     this.#dirty = false;
     this.waitingFor = null;
+    this.dropBuffered();
     for (const [topic, offset] of positions) this.positions.set(topic, offset);
   }
 
@@ -216,6 +269,18 @@ export class Task {
     for (const receiver of this.#receivers) receiver.close?.();
     for (const store of this.stores) store.close();
   }
+
+  /** Event time of a buffered record; one that cannot be read comes first, so that its policy is applied in place. */
+  readonly #timeOf = ({ batch, i, topic }: Head): number => {
+    const { source } = this.#entries.get(topic)!;
+    this.source.moveTo(batch, i, topic);
+    try {
+      return source.timestamp(this.#read(source, 'value'), this.source);
+    } catch (error) {
+      if (error instanceof NotReady) throw error;
+      return -Infinity;
+    }
+  };
 
   #done(topic: string, offset: number): void {
     this.positions.set(topic, offset + 1);

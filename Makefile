@@ -115,8 +115,12 @@ bus-tail: topology-apply ## Print the bus as it moves
 
 ##@ Checks
 
+.PHONY: test-tools
+test-tools: setup ## The programs that tests use: Chromium, kcat, Python
+	@node apps/dev-stack/test-tools.mjs
+
 .PHONY: test
-test: setup ## Every test
+test: test-tools ## Every test
 	@$(AVA) unit integration faults browser
 
 .PHONY: test-unit
@@ -124,15 +128,15 @@ test-unit: setup ## Tests that need no server
 	@$(AVA) unit
 
 .PHONY: test-integration
-test-integration: setup ## Tests on a fresh stack of real servers
+test-integration: test-tools ## Tests on a fresh stack of real servers
 	@$(AVA) integration
 
 .PHONY: test-faults
-test-faults: setup ## Tests that kill, pause and cut off
+test-faults: test-tools ## Tests that kill, pause and cut off
 	@$(AVA) faults
 
 .PHONY: test-browser
-test-browser: setup ## Tests of the lag console in Chromium
+test-browser: test-tools ## Tests of the lag console in Chromium
 	@$(AVA) browser
 
 .PHONY: lint

@@ -1,9 +1,11 @@
 export type { AclBinding, AclBindingFilter } from './acl.ts';
 export * from './admin.ts';
 export * from './client.ts';
+export { defaultClient } from './default-client.ts';
 export * from './defaults.ts';
 export * from './kafka-error.ts';
 export * from './murmur2.ts';
 export { nativeClient } from './native/native-client.ts';
+export { nodeRdkafkaClient } from './node-rdkafka/node-rdkafka-client.ts';
 export * from './outgoing-batch.ts';
 export * from './record-batch.ts';

@@ -12,6 +12,5 @@ contractTests(
     otherIsolation: true,
     groupMetadata: true,
     binaryHeaders: true,
-    lostPartitions: true,
   },
 );

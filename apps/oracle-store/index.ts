@@ -1,8 +1,11 @@
 /** The oracle store for its readers: sealed packs, gate evidence, stream views. Writers use the commands. */
 export { verifyGates, type GateScope, type GateStatus, type GateVerification } from './gate-verification.ts';
 export { ORACLE_CODES, OracleError, type OracleCode } from './oracle-error.ts';
-export { formatRoot, packKey, parseRoot, viewFolder, type StoreRoot } from './pack-layout.ts';
+export { formatRoot, packKey, parseRoot, RUN_RECEIPT_FILE, viewFolder, type StoreRoot } from './pack-layout.ts';
+export { readLastPack, type LastPack } from './last-pack.ts';
 export {
+  catalogueDigest,
+  gateMapDigest,
   type EngineFile,
   type OraclePackManifest,
   type OraclePackSeal,
@@ -10,7 +13,7 @@ export {
   type SealStatus,
 } from './pack-manifest.ts';
 export { readPack, type OraclePack } from './pack-reader.ts';
-export { readRunReceipt, worldOf, type RunReceipt } from './run-receipt.ts';
+export { parseRunReceipt, readRunReceipt, worldOf, type RunReceipt } from './run-receipt.ts';
 export {
   readViewManifest,
   type MultisetStats,

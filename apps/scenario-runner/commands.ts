@@ -2,12 +2,12 @@
 import { readFile } from 'node:fs/promises';
 import { InvalidArgumentError, type Command } from 'commander';
 import { createLogger } from '../../lib/index.ts';
+import { readLastPack } from '../oracle-store/index.ts';
 import { loadSettings, type Settings, type TrafficMode } from '../rails/index.ts';
 import { defaultRunRequest } from './default-request.ts';
 import { issuePlatformRun } from './platform-runs.ts';
 import { ScenarioRunnerError } from './reason-codes.ts';
 import { reemit, REEMIT_KINDS, type ReemitKind } from './reemit.ts';
-import { lastPreparedPack } from './prepared-pack.ts';
 import { factsText, outcomeText, runsText } from './report.ts';
 import type { ReplayRequest } from './run-artifacts.ts';
 import type { RunRequest } from './run-request.ts';
@@ -125,7 +125,7 @@ export function register(program: Command): void {
 
 async function submit(options: SubmitOptions): Promise<void> {
   await withRunner(async (context, settings) => {
-    const packRoot = options.pack ?? (await lastPreparedPack(settings));
+    const packRoot = options.pack ?? (await lastPack(settings));
     const platformRunId = options.run ?? (await issuePlatformRun(context.store.pool));
     const request =
       options.request === undefined
@@ -229,6 +229,16 @@ async function withRunner(
   } finally {
     await runner.close();
   }
+}
+
+/** The pack that was prepared last on this machine. */
+async function lastPack(settings: Settings): Promise<string> {
+  const { pack_root: root } = await readLastPack(settings.stateDir);
+  if (root !== undefined) return root;
+  throw new ScenarioRunnerError(
+    'RUN_REQUEST_INVALID',
+    'no pack is known: give --pack s3://bucket/path/, or make one with `fp oracle prepare`',
+  );
 }
 
 async function requestFromFile(file: string): Promise<RunRequest> {

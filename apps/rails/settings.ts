@@ -48,6 +48,31 @@ export interface Settings {
   readonly replicationFactor: number;
   readonly minInsyncReplicas: number;
   readonly lagConsole: { readonly url: string; readonly host: string; readonly port: number };
+  /** The program that makes worlds for runs that may not reuse one. */
+  readonly engine: {
+    /** The command's words, with `{placeholders}`; empty when there is no engine here. */
+    readonly command: readonly string[];
+    /** Names of further environment variables that the engine sees. */
+    readonly environment: readonly string[];
+    readonly timeoutSeconds: number;
+  };
+  readonly scenarioRunner: {
+    readonly url: string;
+    readonly host: string;
+    readonly port: number;
+    readonly auth: {
+      readonly mode: 'disabled' | 'allowlist';
+      /** Actor ids. */
+      readonly submit: readonly string[];
+      readonly reemit: readonly string[];
+    };
+  };
+  /** Which release runs, what launched it and as whom; null where the environment does not say. */
+  readonly service: {
+    readonly releaseId: string | null;
+    readonly launchRef: string | null;
+    readonly identity: string | null;
+  };
   /** Absolute. Local stores and locks. */
   readonly stateDir: string;
   /** Absolute. Reports by platform run. */
@@ -64,6 +89,14 @@ interface ProfileDocument {
   oracle_store: { bucket: string; writer_access_key?: string; writer_secret_key?: string };
   topics: { prefix: string; partitions: number; replication_factor: number; min_insync_replicas: number };
   lag_console: { url: string };
+  engine: { command: string; environment: string; timeout_seconds: number };
+  scenario_runner: {
+    url: string;
+    auth_mode: 'disabled' | 'allowlist';
+    submit_allowlist: string;
+    reemit_allowlist: string;
+  };
+  service: { release_id: string; launch_ref: string; identity: string };
   state_dir: string;
   runs_dir: string;
   policies: {
@@ -169,11 +202,25 @@ function isSet(text: string | undefined): text is string {
   return text !== undefined && text !== '';
 }
 
+function portOf(url: URL): number {
+  if (url.port !== '') return Number(url.port);
+  return url.protocol === 'https:' ? 443 : 80;
+}
+
+function words(text: string): readonly string[] {
+  return text.split(' ').filter((word) => word !== '');
+}
+
+function orNull(text: string): string | null {
+  return text === '' ? null : text;
+}
+
 function settingsOf(document: ProfileDocument, profileDir: string): Settings {
   const { prefix } = document.topics;
   const store = document.object_store;
   const { writer_access_key: writerAccess, writer_secret_key: writerSecret } = document.oracle_store;
   const console = new URL(document.lag_console.url);
+  const runner = document.scenario_runner;
   const refs = document.policies;
   const group = `${prefix}ingestion-gate`;
   return {
@@ -216,7 +263,27 @@ function settingsOf(document: ProfileDocument, profileDir: string): Settings {
     lagConsole: {
       url: document.lag_console.url,
       host: console.hostname,
-      port: console.port === '' ? (console.protocol === 'https:' ? 443 : 80) : Number(console.port),
+      port: portOf(console),
+    },
+    engine: {
+      command: words(document.engine.command),
+      environment: words(document.engine.environment),
+      timeoutSeconds: document.engine.timeout_seconds,
+    },
+    scenarioRunner: {
+      url: runner.url,
+      host: new URL(runner.url).hostname,
+      port: portOf(new URL(runner.url)),
+      auth: {
+        mode: runner.auth_mode,
+        submit: words(runner.submit_allowlist),
+        reemit: words(runner.reemit_allowlist),
+      },
+    },
+    service: {
+      releaseId: orNull(document.service.release_id),
+      launchRef: orNull(document.service.launch_ref),
+      identity: orNull(document.service.identity),
     },
     stateDir: resolve(ROOT, document.state_dir),
     runsDir: resolve(ROOT, document.runs_dir),

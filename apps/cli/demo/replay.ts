@@ -149,7 +149,7 @@ function ledgerNotThereYet(error: unknown): null {
   throw error;
 }
 
-async function completedFact(
+export async function completedFact(
   settings: Settings,
   platformRunId: string,
   messageId: string,

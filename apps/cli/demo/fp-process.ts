@@ -9,27 +9,19 @@ const FP = fileURLToPath(new URL('../fp.mjs', import.meta.url));
 const STOP_PATIENCE_MS = 12_000;
 const LOG_TAIL_CHARACTERS = 2000;
 
-/** A command that was needed has failed. The message is what it said on its error stream. */
+/** A command or a service that was needed has failed. */
 export class CommandFailed extends Error {
   override readonly name = 'CommandFailed';
 }
 
 /** Runs a command to its end; progress goes to this process's error stream. Returns what it printed. */
 export async function runFp(args: readonly string[]): Promise<string> {
-  const child = spawn(process.execPath, [FP, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [FP, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   let output = '';
-  let errors = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    errors = (errors + text).slice(-LOG_TAIL_CHARACTERS);
-    process.stderr.write(text);
-  });
   const [code] = (await once(child, 'close')) as [number | null];
-  if (code !== 0) {
-    throw new CommandFailed(
-      `fp ${args.join(' ')} failed (exit code ${code ?? 'none'}): ${(errors || output).trim()}`,
-    );
-  }
+  // Why is on the error stream already.
+  if (code !== 0) throw new CommandFailed(`fp ${args.join(' ')} failed (exit code ${code ?? 'none'})`);
   return output;
 }
 

@@ -104,6 +104,8 @@ function startGuardian(): ChildProcess {
 
 /** Lets the guardian do its work now and waits for it. */
 async function dismiss(guardian: ChildProcess): Promise<void> {
+  // Not waited for before, it must be now: nothing else may be left to keep this process alive.
+  guardian.ref();
   const ended = new Promise<void>((done) => guardian.once('exit', () => done()));
   guardian.stdin?.end();
   await ended;

@@ -2,10 +2,11 @@
  * A task: one subtopology on one partition. It owns its stores, its stream time, its punctuators and the positions
  * it has processed. The runtime and the TestDriver drive the same class.
  */
+import { join } from 'node:path';
 import type { RecordBatch } from '../kafka/record-batch.ts';
 import type { OutgoingBatch } from '../kafka/outgoing-batch.ts';
 import { NotReady, SerdeError } from '../serde/serde.ts';
-import type { ChangelogSink, StateStore } from '../state/state-store.ts';
+import type { ChangelogSink, StateStore, StoreEnvironment } from '../state/state-store.ts';
 import {
   changelogTopic,
   type Collector,
@@ -27,6 +28,8 @@ export interface TaskOptions {
   readonly subtopology: Subtopology;
   readonly partition: number;
   readonly applicationId: string;
+  /** Where disk stores keep their files; needed only by a topology that has such stores. */
+  readonly stateDir?: string;
   readonly collector: Collector;
   readonly clock: Clock;
   readonly metrics: StreamsMetrics;
@@ -75,6 +78,8 @@ export class Task {
   #committedStreamTime = -1;
   #sealedStreamTime = -1;
   #dirty = false;
+  /** Whether `source` is the cause of what is being written. */
+  #processing = false;
 
   constructor(options: TaskOptions) {
     const { subtopology, partition, topology, clock } = options;
@@ -89,7 +94,18 @@ export class Task {
     this.#deadLetters = new DeadLetters(options.collector, clock);
     const topics = subtopology.sources.map((source) => source.topic);
     this.#queues = topics.length > 1 ? new InputQueues(topics, options.maxTaskIdleMs ?? 0, clock) : null;
-    this.stores = subtopology.stores.map((spec) => spec.create({ now: () => clock.now() }));
+    const storeEnvironment: StoreEnvironment = {
+      applicationId: options.applicationId,
+      partition,
+      now: () => clock.now(),
+      source: () => (this.#processing ? this.source : null),
+      directory: (store) => {
+        if (options.stateDir === undefined)
+          throw new Error(`store "${store}" is kept on disk, and no stateDir says where; set stateDir`);
+        return join(options.stateDir, options.applicationId, this.id, store);
+      },
+    };
+    this.stores = subtopology.stores.map((spec) => spec.create(storeEnvironment));
     const byName = new Map(this.stores.map((store) => [store.name, store]));
     const environment: TaskEnvironment = {
       source: this.source,
@@ -205,6 +221,7 @@ export class Task {
     }
     record.headers = cursor.headers;
     if (record.timestamp > this.#streamTime) this.#streamTime = record.timestamp;
+    this.#processing = true;
     try {
       next.receive(record);
     } catch (error) {
@@ -213,6 +230,8 @@ export class Task {
         return 'blocked';
       }
       throw new ProcessingError(`${this.#where()}: ${(error as Error).message}`, { cause: error });
+    } finally {
+      this.#processing = false;
     }
     this.#done(topic, offset);
     return 'done';
@@ -245,12 +264,12 @@ export class Task {
     this.#dirty = false;
   }
 
-  /** The transaction has committed. */
-  apply(): void {
+  /** The transaction has committed; `checkpoint` is the offset behind its last record in a store's changelog. */
+  apply(checkpoint?: (store: StateStore) => number | undefined): void {
     this.#committedStreamTime = this.#sealedStreamTime;
     const now = this.#clock.now();
     for (const store of this.stores) {
-      store.apply();
+      store.apply(checkpoint?.(store));
       store.expire?.(now);
     }
   }
@@ -325,6 +344,9 @@ const NOWHERE: Receiver = {
   },
 };
 
+/** On a changelog record: `<topic>/<partition>/<offset>` of the consumed record that caused the change. */
+const SOURCE_HEADER = 'source';
+
 function changelogSink(
   batch: OutgoingBatch,
   topic: string,
@@ -332,13 +354,14 @@ function changelogSink(
   timestamp: number,
 ): ChangelogSink {
   return {
-    append(key, value) {
+    append(key, value, source = null) {
       batch.add({
         topic,
         partition,
         timestamp,
         key: key === null ? null : Buffer.from(key.buffer, key.byteOffset, key.length),
         value: value === null ? null : Buffer.from(value.buffer, value.byteOffset, value.length),
+        headers: source === null ? [] : [[SOURCE_HEADER, `${source.topic}/${partition}/${source.offset}`]],
       });
     },
   };

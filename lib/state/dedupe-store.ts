@@ -49,9 +49,11 @@ export function dedupeStore(name: string, options: DedupeStoreOptions): StoreSpe
 
 export class DedupeStore implements StateStore {
   readonly name: string;
+  /** The store lives in memory: a restore reads its whole changelog. */
+  readonly checkpoint = null;
   readonly #ttlMs: number;
   readonly #maxEntries: number;
-  readonly #environment: StoreEnvironment;
+  readonly #environment: Pick<StoreEnvironment, 'now'>;
 
   /** Sequence numbers count entries since the store was made; [first, committed) [committed, sealed) [sealed, end). */
   #first = 0;
@@ -63,17 +65,17 @@ export class DedupeStore implements StateStore {
   /** Commits in order: entries below `end` (and not below the previous one's) were written at `wallTime`. */
   #runs: { end: number; wallTime: number }[] = [];
   #index: Uint32Array[];
-  #indexUsed = new Uint32Array(TABLES);
+  readonly #indexUsed = new Uint32Array(TABLES);
   readonly #probe = new Uint32Array(WORDS);
 
-  constructor(name: string, options: DedupeStoreOptions, environment: StoreEnvironment) {
+  constructor(name: string, options: DedupeStoreOptions, environment: Pick<StoreEnvironment, 'now'>) {
     if (!(options.ttlMs > 0))
       throw new RangeError(`store "${name}": ttlMs must be positive, not ${options.ttlMs}`);
     this.name = name;
     this.#ttlMs = options.ttlMs;
     this.#maxEntries = options.maxEntries ?? 50_000_000;
     this.#environment = environment;
-    this.#index = Array.from({ length: TABLES }, () => new Uint32Array(FIRST_TABLE_SLOTS));
+    this.#index = emptyIndex();
   }
 
   /** Entries held, committed or not, expired ones included until their segment is dropped. */
@@ -185,6 +187,18 @@ export class DedupeStore implements StateStore {
       this.#first = next;
       this.#runs = this.#runs.slice(this.#runs.findIndex((run) => run.end > next));
     }
+  }
+
+  flush(): void {
+    // Nothing is held back.
+  }
+
+  wipe(): void {
+    this.#first = this.#committed = this.#sealed = this.#end = 0;
+    this.#segments.clear();
+    this.#runs = [];
+    this.#index = emptyIndex();
+    this.#indexUsed.fill(0);
   }
 
   close(): void {
@@ -345,6 +359,10 @@ export class DedupeStore implements StateStore {
     }
     return record;
   }
+}
+
+function emptyIndex(): Uint32Array[] {
+  return Array.from({ length: TABLES }, () => new Uint32Array(FIRST_TABLE_SLOTS));
 }
 
 function idOf(sequence: number): number {

@@ -1,14 +1,58 @@
-/** A key-value store in memory. Values are kept as bytes, so nothing outside can change what is stored. */
-import { OutgoingBatch } from '../kafka/outgoing-batch.ts';
-import type { RecordBatch } from '../kafka/record-batch.ts';
-import { Bytes, type Placement, type Serde } from '../serde/serde.ts';
-import type { ChangelogSink, StateStore, StoreSpec } from './state-store.ts';
+/**
+ * A key-value store: the latest value of each key, readable in the order of key bytes.
+ *
+ * Keys and values are kept as bytes, so nothing outside can change what is stored, and each read gives a new value.
+ */
+import type { Serde } from '../serde/serde.ts';
+import { prefixEnd, TextCodec, type ByteText } from './byte-text.ts';
+import type { LayerReader } from './layered-bytes.ts';
+import { openLayers } from './open-layers.ts';
+import { OrderedStore } from './ordered-store.ts';
+import type { StateStore, StorageKind, StoreSpec } from './state-store.ts';
 
 export interface KeyValueStoreOptions<K, V> {
   readonly key: Serde<K>;
   readonly value: Serde<V>;
+  /** Default `memory`. */
+  readonly storage?: StorageKind;
   /** Default `compact`: one changelog record per changed key and commit. */
   readonly changelog?: 'compact' | 'none';
+}
+
+export interface StoreEntry<K, V> {
+  readonly key: K;
+  readonly value: V;
+}
+
+export interface ScanOptions {
+  /** Descending order. Default false. */
+  readonly reverse?: boolean;
+}
+
+/**
+ * Scans go over the keys that are there when their first entry is read: one deleted meanwhile is left out, one added
+ * meanwhile does not appear, and a value put meanwhile is the one given. So a loop may put and delete as it goes. A
+ * commit that is applied during a scan (one that was kept beyond its record) may add keys ahead of it.
+ */
+export interface ReadOnlyKeyValueStore<K, V> {
+  /** The value of a key; undefined when there is none. */
+  get(key: K): V | undefined;
+  /** Every entry, in the order of key bytes. */
+  all(options?: ScanOptions): IterableIterator<StoreEntry<K, V>>;
+  /** Entries whose key bytes lie in [from, to], both inclusive; null is unbounded. In the order of key bytes. */
+  range(from: K | null, to: K | null, options?: ScanOptions): IterableIterator<StoreEntry<K, V>>;
+  /** Entries whose key bytes begin with `prefix` (text counts as UTF-8), in the order of key bytes. */
+  prefixScan(prefix: Uint8Array | string, options?: ScanOptions): IterableIterator<StoreEntry<K, V>>;
+  /** Entries held; those that overwrite or delete in uncommitted layers may be counted twice. */
+  approximateSize(): number;
+}
+
+export interface KeyValueStore<K, V> extends StateStore, ReadOnlyKeyValueStore<K, V> {
+  put(key: K, value: V): void;
+  /** Deletes a key; one that is not there is no error. */
+  delete(key: K): void;
+  /** The committed layer alone: what an interactive query may see. */
+  committed(): ReadOnlyKeyValueStore<K, V>;
 }
 
 /** Declares a key-value store. */
@@ -16,119 +60,124 @@ export function keyValueStore<K, V>(
   name: string,
   options: KeyValueStoreOptions<K, V>,
 ): StoreSpec<KeyValueStore<K, V>> {
+  const { key, value, storage = 'memory', changelog = 'compact' } = options;
   return {
     name,
-    changelog: options.changelog ?? 'compact',
-    create: () => new KeyValueStore(name, options),
+    changelog,
+    storage,
+    serdes: [key as Serde<unknown>, value as Serde<unknown>],
+    create: (environment) =>
+      new LayeredKeyValueStore(
+        openLayers(
+          { name, type: 'key-value', storage, persistent: changelog !== 'none', timeOf: null },
+          environment,
+        ),
+        new TextCodec(key, `store "${name}", key`),
+        new TextCodec(value, `store "${name}", value`),
+      ),
   };
 }
 
-/** Key bytes as a string of one character per byte: what a Map can find. */
-type KeyText = string;
+class KeyValueReader<K, V> implements ReadOnlyKeyValueStore<K, V> {
+  readonly #reader: LayerReader;
+  readonly #key: TextCodec<K>;
+  readonly #value: TextCodec<V>;
 
-export class KeyValueStore<K, V> implements StateStore {
-  readonly name: string;
-  readonly #keySerde: Serde<K>;
-  readonly #valueSerde: Serde<V>;
-  /** null is a deletion that a lower layer has not seen yet. */
-  #active = new Map<KeyText, Buffer | null>();
-  #sealed = new Map<KeyText, Buffer | null>();
-  readonly #committed = new Map<KeyText, Buffer>();
-  readonly #scratch = new OutgoingBatch(1);
-  readonly #placement: Placement = { source: 0, start: 0, length: 0 };
-  readonly #cursor = new Bytes();
-
-  constructor(name: string, options: KeyValueStoreOptions<K, V>) {
-    this.name = name;
-    this.#keySerde = options.key;
-    this.#valueSerde = options.value;
+  constructor(reader: LayerReader, key: TextCodec<K>, value: TextCodec<V>) {
+    this.#reader = reader;
+    this.#key = key;
+    this.#value = value;
   }
 
-  /** The value of a key, uncommitted writes included; undefined when there is none. */
   get(key: K): V | undefined {
-    const bytes = this.#read(this.#keyText(key));
-    return bytes === undefined ? undefined : this.#decode(this.#valueSerde, bytes);
+    const text = this.#reader.get(this.#key.encode(key));
+    return text === undefined ? undefined : this.#value.decode(text);
+  }
+
+  all(options?: ScanOptions): IterableIterator<StoreEntry<K, V>> {
+    return this.#scan(null, null, options);
+  }
+
+  range(from: K | null, to: K | null, options?: ScanOptions): IterableIterator<StoreEntry<K, V>> {
+    return this.#scan(
+      from === null ? null : this.#key.encode(from),
+      to === null ? null : this.#key.encode(to) + '\u0000',
+      options,
+    );
+  }
+
+  prefixScan(prefix: Uint8Array | string, options?: ScanOptions): IterableIterator<StoreEntry<K, V>> {
+    const text = Buffer.from(prefix as string).toString('latin1');
+    return this.#scan(text, prefixEnd(text), options);
+  }
+
+  approximateSize(): number {
+    return this.#reader.size;
+  }
+
+  *#scan(
+    from: ByteText | null,
+    to: ByteText | null,
+    { reverse = false }: ScanOptions = {},
+  ): Generator<StoreEntry<K, V>, undefined> {
+    for (const [key, value] of this.#reader.scan({ from, to, reverse })) {
+      yield { key: this.#key.decode(key), value: this.#value.decode(value) };
+    }
+    return;
+  }
+}
+
+class LayeredKeyValueStore<K, V> extends OrderedStore implements KeyValueStore<K, V> {
+  readonly #key: TextCodec<K>;
+  readonly #value: TextCodec<V>;
+  readonly #reader: KeyValueReader<K, V>;
+  readonly #committed: KeyValueReader<K, V>;
+
+  constructor(layers: ReturnType<typeof openLayers>, key: TextCodec<K>, value: TextCodec<V>) {
+    super(layers, null);
+    this.#key = key;
+    this.#value = value;
+    this.#reader = new KeyValueReader(layers, key, value);
+    this.#committed = new KeyValueReader(layers.committed, key, value);
+  }
+
+  get(key: K): V | undefined {
+    return this.#reader.get(key);
+  }
+
+  all(options?: ScanOptions): IterableIterator<StoreEntry<K, V>> {
+    return this.#reader.all(options);
+  }
+
+  range(from: K | null, to: K | null, options?: ScanOptions): IterableIterator<StoreEntry<K, V>> {
+    return this.#reader.range(from, to, options);
+  }
+
+  prefixScan(prefix: Uint8Array | string, options?: ScanOptions): IterableIterator<StoreEntry<K, V>> {
+    return this.#reader.prefixScan(prefix, options);
+  }
+
+  approximateSize(): number {
+    return this.#reader.approximateSize();
   }
 
   put(key: K, value: V): void {
-    this.#active.set(this.#keyText(key), this.#encode(this.#valueSerde, value));
+    this.layers.set(this.#key.encode(key), this.#value.encode(value));
   }
 
   delete(key: K): void {
-    this.#active.set(this.#keyText(key), null);
+    this.layers.set(this.#key.encode(key), null);
   }
 
-  /** Every key and value, uncommitted writes included, in no particular order. */
-  *entries(): IterableIterator<[K, V]> {
-    const keys = new Set([...this.#committed.keys(), ...this.#sealed.keys(), ...this.#active.keys()]);
-    for (const text of keys) {
-      const bytes = this.#read(text);
-      if (bytes === undefined) continue;
-      yield [
-        this.#decode(this.#keySerde, Buffer.from(text, 'latin1')),
-        this.#decode(this.#valueSerde, bytes),
-      ];
-    }
+  committed(): ReadOnlyKeyValueStore<K, V> {
+    return this.#committed;
   }
 
-  seal(changelog: ChangelogSink | null): void {
-    if (this.#sealed.size > 0) throw new Error(`store "${this.name}" is sealed already`);
-    if (changelog !== null) {
-      for (const [key, value] of this.#active) changelog.append(Buffer.from(key, 'latin1'), value);
-    }
-    [this.#sealed, this.#active] = [this.#active, this.#sealed];
+  protected override changelogKey(key: ByteText): ByteText {
+    return key;
   }
 
-  apply(): void {
-    for (const [key, value] of this.#sealed) {
-      if (value === null) this.#committed.delete(key);
-      else this.#committed.set(key, value);
-    }
-    this.#sealed.clear();
-  }
-
-  abort(): void {
-    this.#sealed.clear();
-    this.#active.clear();
-  }
-
-  restore(batch: RecordBatch, i: number): void {
-    const start = batch.keyStart[i]!;
-    const key = batch.data.toString('latin1', start, start + Math.max(batch.keyLength[i]!, 0));
-    const length = batch.valueLength[i]!;
-    const at = batch.valueStart[i]!;
-    if (length < 0) this.#committed.delete(key);
-    else this.#committed.set(key, Buffer.from(batch.data.subarray(at, at + length)));
-  }
-
-  close(): void {
-    this.abort();
-    this.#committed.clear();
-  }
-
-  #read(key: KeyText): Buffer | undefined {
-    let bytes = this.#active.get(key);
-    if (bytes === undefined) bytes = this.#sealed.get(key);
-    if (bytes === undefined) bytes = this.#committed.get(key);
-    return bytes ?? undefined;
-  }
-
-  #keyText(key: K): KeyText {
-    return this.#encode(this.#keySerde, key).toString('latin1');
-  }
-
-  #encode<T>(serde: Serde<T>, value: T): Buffer {
-    const placement = this.#placement;
-    this.#scratch.reset();
-    serde.serialize(value, this.#scratch, placement);
-    const source = this.#scratch.sources[placement.source]!;
-    return Buffer.from(source.subarray(placement.start, placement.start + placement.length));
-  }
-
-  #decode<T>(serde: Serde<T>, bytes: Buffer): T {
-    this.#cursor.buffer = bytes;
-    this.#cursor.start = 0;
-    this.#cursor.length = bytes.length;
-    return serde.deserialize(this.#cursor);
+  protected override storeKey(changelogKey: ByteText): ByteText {
+    return changelogKey;
   }
 }

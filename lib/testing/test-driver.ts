@@ -24,6 +24,8 @@ export interface TestDriverOptions {
   readonly now?: number;
   /** Whether every piped record is committed at once. Default true. */
   readonly autoCommit?: boolean;
+  /** Where disk stores keep their files; needed only by a topology that has such stores. */
+  readonly stateDir?: string;
 }
 
 export interface TestRecord<K, V> {
@@ -60,6 +62,7 @@ export class TestDriver {
   readonly #applicationId: string;
   readonly #partitions: number;
   readonly #autoCommit: boolean;
+  readonly #stateDir: string | undefined;
   readonly #topics = new Map<string, TopicLog>();
   /** Committed next offsets and stream time, by task. */
   readonly #committed = new Map<string, { positions: Map<string, number>; streamTime: number }>();
@@ -72,6 +75,7 @@ export class TestDriver {
     this.#applicationId = options.applicationId ?? 'test';
     this.#partitions = options.partitions ?? 1;
     this.#autoCommit = options.autoCommit ?? true;
+    this.#stateDir = options.stateDir;
     this.#now = options.now ?? 0;
     this.#start();
   }
@@ -178,13 +182,16 @@ export class TestDriver {
           collector: this.#collector,
           clock: { now: () => this.#now },
           metrics: this.metrics,
+          ...(this.#stateDir === undefined ? {} : { stateDir: this.#stateDir }),
         });
         task.startAt(this.#committedPositions(task), this.#committed.get(task.id)?.streamTime ?? -1);
         for (const [i, store] of subtopology.stores.entries()) {
           if (store.changelog === 'none') continue;
           const topic = changelogTopic(this.#applicationId, store.name);
-          for (const record of this.#topic(topic).partitions[partition]!)
+          const changelog = this.#topic(topic).partitions[partition]!;
+          for (const record of changelog.slice(task.stores[i]!.checkpoint ?? 0))
             task.stores[i]!.restore(packedBatch(record, topic), 0);
+          task.stores[i]!.flush(changelog.length);
         }
         this.#tasks.set(task.id, task);
       }
@@ -247,7 +254,12 @@ export class TestDriver {
       this.#committed.set(task.id, { positions: new Map(task.positions), streamTime: task.streamTime });
     }
     if (!reached('apply')) return;
-    for (const task of dirty) task.apply();
+    for (const task of dirty) {
+      task.apply(
+        (store) =>
+          this.#topic(changelogTopic(this.#applicationId, store.name)).partitions[task.partition]!.length,
+      );
+    }
     this.metrics.commits += 1;
     const sources = new Set(this.topology.sourceTopics);
     const internal = written.filter(([topic]) => sources.has(topic));

@@ -99,7 +99,7 @@ sr-reemit: topology-apply ## Publish READY of the latest run again, as a new att
 
 .PHONY: wsp-once
 wsp-once: topology-apply ## Replay the runs that are ready, then stop
-	@$(FP) wsp once
+	@$(FP) wsp once --speedup 0
 
 .PHONY: gate
 gate: topology-apply ## Run the ingestion gate in the foreground

@@ -24,9 +24,9 @@ export interface CommittedLayer {
   readonly maxKeyBytes: number;
   get(key: ByteText): ByteText | undefined;
   /** Entries of a range in key order. What a later write changes ahead of the iterator may or may not be seen. */
-  entries(range: KeyRange): Iterator<Entry>;
+  entries(range: KeyRange): Iterator<Entry, undefined>;
   /** Keys by time, each behind its 8 time bytes, as are the bounds. */
-  timedKeys(range: KeyRange): Iterator<ByteText>;
+  timedKeys(range: KeyRange): Iterator<ByteText, undefined>;
   /** Applies changes (null deletes) and the state in one step that a crash cannot split. */
   write(changes: Iterable<readonly [ByteText, ByteText | null]>, state: LayerState): void;
   /** Applies one change of a restore; it may be held back until `flush`, but every read sees it. */
@@ -57,11 +57,11 @@ export class MemoryLayer implements CommittedLayer {
     return this.#entries.get(key);
   }
 
-  entries(range: KeyRange): Iterator<Entry> {
+  entries(range: KeyRange): Iterator<Entry, undefined> {
     return withoutValues(this.#entries.keys(range));
   }
 
-  timedKeys(range: KeyRange): Iterator<ByteText> {
+  timedKeys(range: KeyRange): Iterator<ByteText, undefined> {
     return this.#entries.timedKeys(range);
   }
 
@@ -98,11 +98,12 @@ export class MemoryLayer implements CommittedLayer {
   }
 }
 
-function withoutValues(keys: Iterator<ByteText>): Iterator<Entry> {
+/** Keys alone as entries. */
+export function withoutValues(keys: Iterator<ByteText, undefined>): Iterator<Entry, undefined> {
   return {
     next() {
-      const { done, value } = keys.next();
-      return done === true ? { done: true, value: undefined } : { done: false, value: [value, undefined] };
+      const key = keys.next().value;
+      return key === undefined ? { done: true, value: undefined } : { done: false, value: [key, undefined] };
     },
   };
 }

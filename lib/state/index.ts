@@ -13,12 +13,13 @@ export {
   type ScanOptions,
   type StoreEntry,
 } from './key-value-store.ts';
-export type {
-  KeyedSession,
-  ReadOnlySessionStore,
-  Session,
-  SessionStore,
-  SessionStoreOptions,
+export {
+  sessionStore,
+  type KeyedSession,
+  type ReadOnlySessionStore,
+  type Session,
+  type SessionStore,
+  type SessionStoreOptions,
 } from './session-store.ts';
 export type {
   ChangelogKind,
@@ -29,17 +30,19 @@ export type {
   StoreEnvironment,
   StoreSpec,
 } from './state-store.ts';
-export type {
-  ReadOnlyVersionedStore,
-  Version,
-  VersionedPut,
-  VersionedStore,
-  VersionedStoreOptions,
+export {
+  versionedStore,
+  type ReadOnlyVersionedStore,
+  type Version,
+  type VersionedPut,
+  type VersionedStore,
+  type VersionedStoreOptions,
 } from './versioned-store.ts';
-export type {
-  KeyedWindow,
-  ReadOnlyWindowStore,
-  WindowEntry,
-  WindowStore,
-  WindowStoreOptions,
+export {
+  windowStore,
+  type KeyedWindow,
+  type ReadOnlyWindowStore,
+  type WindowEntry,
+  type WindowStore,
+  type WindowStoreOptions,
 } from './window-store.ts';

@@ -65,7 +65,7 @@ export function keyValueStore<K, V>(
     name,
     changelog,
     storage,
-    serdes: [key as Serde<unknown>, value as Serde<unknown>],
+    serdes: [key, value],
     create: (environment) =>
       new LayeredKeyValueStore(
         openLayers(

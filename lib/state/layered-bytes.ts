@@ -6,7 +6,13 @@
  * new value. A commit during a scan may add keys that it has not reached yet.
  */
 import { timeText, type ByteText } from './byte-text.ts';
-import type { CommittedLayer, Entry, LayerState, TimeOf } from './committed-layer.ts';
+import {
+  withoutValues,
+  type CommittedLayer,
+  type Entry,
+  type LayerState,
+  type TimeOf,
+} from './committed-layer.ts';
 import { OrderedMap, type KeyRange } from './ordered-map.ts';
 import type { SourceOffset, StoreEnvironment } from './state-store.ts';
 
@@ -108,16 +114,16 @@ export class LayeredBytes implements LayerReader {
 
   scan(range: KeyRange): IterableIterator<[ByteText, ByteText]> {
     const layers = [this.#base.entries(range)];
-    if (this.#sealed.size > 0) layers.unshift(keysOnly(this.#sealed.keys(range)));
-    if (this.#active.size > 0) layers.unshift(keysOnly(this.#active.keys(range)));
+    if (this.#sealed.size > 0) layers.unshift(withoutValues(this.#sealed.keys(range)));
+    if (this.#active.size > 0) layers.unshift(withoutValues(this.#active.keys(range)));
     return this.#resolve(layers.length === 1 ? layers[0]! : merged(layers, range.reverse), 0);
   }
 
   scanByTime(from: ByteText | null, to: ByteText | null): IterableIterator<[ByteText, ByteText]> {
     const range = { from, to, reverse: false };
-    const layers = [keysOnly(this.#base.timedKeys(range))];
-    if (this.#sealed.size > 0) layers.unshift(keysOnly(this.#sealed.timedKeys(range)));
-    if (this.#active.size > 0) layers.unshift(keysOnly(this.#active.timedKeys(range)));
+    const layers = [withoutValues(this.#base.timedKeys(range))];
+    if (this.#sealed.size > 0) layers.unshift(withoutValues(this.#sealed.timedKeys(range)));
+    if (this.#active.size > 0) layers.unshift(withoutValues(this.#active.timedKeys(range)));
     return this.#resolve(layers.length === 1 ? layers[0]! : merged(layers, false), TIME_PREFIX);
   }
 
@@ -169,7 +175,7 @@ export class LayeredBytes implements LayerReader {
     this.#base.close();
   }
 
-  *#resolve(keys: Iterator<Entry>, prefix: number): Generator<[ByteText, ByteText], undefined> {
+  *#resolve(keys: Iterator<Entry, undefined>, prefix: number): Generator<[ByteText, ByteText], undefined> {
     const commits = this.#commits;
     for (let next = keys.next(); next.done !== true; next = keys.next()) {
       const [found, below] = next.value;
@@ -196,33 +202,23 @@ function* values(layer: OrderedMap<Change>): Generator<[ByteText, ByteText | nul
   return;
 }
 
-function keysOnly(keys: Iterator<ByteText>): Iterator<Entry> {
-  return {
-    next() {
-      const { done, value } = keys.next();
-      return done === true ? { done: true, value: undefined } : { done: false, value: [value, undefined] };
-    },
-  };
-}
-
 /** Merges sorted iterators; of equal keys the first iterator's comes, once. */
-function* merged(layers: readonly Iterator<Entry>[], reverse: boolean): Generator<Entry, undefined> {
-  const heads = layers.map((layer) => layer.next());
+function* merged(
+  layers: readonly Iterator<Entry, undefined>[],
+  reverse: boolean,
+): Generator<Entry, undefined> {
+  const heads = layers.map((layer) => layer.next().value);
   for (;;) {
-    let first = -1;
+    let first: Entry | undefined;
+    for (const head of heads) {
+      if (head === undefined) continue;
+      if (first === undefined || (reverse ? head[0] > first[0] : head[0] < first[0])) first = head;
+    }
+    if (first === undefined) return;
     for (let i = 0; i < heads.length; i++) {
-      const head = heads[i]!;
-      if (head.done === true) continue;
-      const best = first < 0 ? undefined : heads[first]!.value;
-      if (best === undefined || (reverse ? head.value[0] > best[0] : head.value[0] < best[0])) first = i;
+      if (heads[i]?.[0] === first[0]) heads[i] = layers[i]!.next().value;
     }
-    if (first < 0) return;
-    const entry = heads[first]!.value as Entry;
-    for (let i = first; i < heads.length; i++) {
-      const head = heads[i]!;
-      if (head.done !== true && head.value[0] === entry[0]) heads[i] = layers[i]!.next();
-    }
-    yield entry;
+    yield first;
   }
 }
 

@@ -62,21 +62,21 @@ export class OrderedMap<V> {
   }
 
   /** The keys of a range that are there now, whatever is set or deleted while they are read. */
-  keys(range: KeyRange): Iterator<ByteText> {
+  keys(range: KeyRange): Iterator<ByteText, undefined> {
     if (this.#entries.size === 0) return NOTHING;
     this.#byKey ??= indexOf([...this.#entries.keys()]);
     return walk(this.#byKey, range);
   }
 
   /** The same by time: each key comes behind its 8 time bytes, as do the bounds of the range. */
-  timedKeys(range: KeyRange): Iterator<ByteText> {
+  timedKeys(range: KeyRange): Iterator<ByteText, undefined> {
     if (this.#entries.size === 0) return NOTHING;
     this.#byTime ??= indexOf([...this.#entries.keys()].map((key) => this.#timeOf!(key) + key));
     return walk(this.#byTime, range);
   }
 }
 
-const NOTHING: Iterator<ByteText> = { next: () => ({ done: true, value: undefined }) };
+const NOTHING: Iterator<ByteText, undefined> = { next: () => ({ done: true, value: undefined }) };
 
 function compare(a: ByteText, b: ByteText): number {
   return a < b ? -1 : a > b ? 1 : 0;
@@ -88,7 +88,7 @@ function indexOf(keys: ByteText[]): Index {
   return index;
 }
 
-function walk(index: Index, range: KeyRange): Iterator<ByteText> {
+function walk(index: Index, range: KeyRange): Iterator<ByteText, undefined> {
   return range.reverse ? descending(index, range) : ascending(index, range);
 }
 

@@ -40,7 +40,7 @@ export abstract class OrderedStore implements StateStore {
 
   restore(batch: RecordBatch, i: number): void {
     const { data, keyStart, keyLength, valueStart, valueLength } = batch;
-    const changelogKey = data.toString('latin1', keyStart[i]!, keyStart[i]! + Math.max(keyLength[i]!, 0));
+    const changelogKey = data.toString('latin1', keyStart[i], keyStart[i]! + Math.max(keyLength[i]!, 0));
     const key = this.storeKey(changelogKey);
     if (key === null) {
       throw new Error(

@@ -67,6 +67,12 @@ export interface StateStore {
  */
 export type ChangelogKind = 'compact' | 'compact-delete' | 'insert-only' | 'none';
 
+/**
+ * What a timed store's changelog topic retains beyond the store's own retention, milliseconds: the store's runs on
+ * event time and the topic's on wall time, so the topic must outlive a stream that stands still for a while.
+ */
+export const CHANGELOG_EXTRA_RETENTION_MS = 24 * 60 * 60 * 1000;
+
 /** Where the committed layer lives. */
 export type StorageKind = 'memory' | 'disk';
 

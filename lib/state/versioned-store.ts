@@ -8,7 +8,20 @@
  * the byte 1 and the value's bytes, or the byte 0 for a deletion. Versions that leave the history get a tombstone.
  */
 import type { Serde } from '../serde/serde.ts';
-import type { StateStore, StorageKind } from './state-store.ts';
+import {
+  delimited,
+  prefixEnd,
+  TextCodec,
+  TIME_BYTES,
+  timeAt,
+  timeText,
+  undelimited,
+  type ByteText,
+} from './byte-text.ts';
+import type { LayeredBytes, LayerReader } from './layered-bytes.ts';
+import { openLayers } from './open-layers.ts';
+import { OrderedStore } from './ordered-store.ts';
+import type { ChangelogSink, StateStore, StorageKind, StoreSpec } from './state-store.ts';
 
 export interface VersionedStoreOptions<K, V> {
   readonly key: Serde<K>;
@@ -52,4 +65,173 @@ export interface VersionedStore<K, V> extends StateStore, ReadOnlyVersionedStore
   put(key: K, value: V | null, timestamp: number): VersionedPut;
   /** The committed layer alone: what an interactive query may see. */
   committed(): ReadOnlyVersionedStore<K, V>;
+}
+
+const PRESENT = '\u0001';
+const DELETED = '\u0000';
+
+/** Declares a versioned store. Throws RangeError for a history retention that makes no sense. */
+export function versionedStore<K, V>(
+  name: string,
+  options: VersionedStoreOptions<K, V>,
+): StoreSpec<VersionedStore<K, V>> {
+  const { key, value, historyRetentionMs, storage = 'memory', changelog = 'compact' } = options;
+  if (!(Number.isSafeInteger(historyRetentionMs) && historyRetentionMs >= 0)) {
+    throw new RangeError(
+      `store "${name}": historyRetentionMs must be a whole number from 0 on, not ${historyRetentionMs}`,
+    );
+  }
+  return {
+    name,
+    changelog,
+    storage,
+    serdes: [key, value],
+    create: (environment) => {
+      const layers = openLayers(
+        { name, type: 'versioned', storage, persistent: changelog !== 'none', timeOf: validFromOf },
+        environment,
+      );
+      return new LayeredVersionedStore(layers, {
+        historyRetentionMs,
+        key: new TextCodec(key, `store "${name}", key`),
+        value: new TextCodec(value, `store "${name}", value`),
+      });
+    },
+  };
+}
+
+interface VersionedLayout<K, V> {
+  readonly historyRetentionMs: number;
+  readonly key: TextCodec<K>;
+  readonly value: TextCodec<V>;
+}
+
+/** A version's entry is the delimited key and its timestamp. */
+function validFromOf(text: ByteText): ByteText {
+  return text.slice(text.length - TIME_BYTES);
+}
+
+class VersionedReader<K, V> implements ReadOnlyVersionedStore<K, V> {
+  readonly #reader: LayerReader;
+  readonly #layout: VersionedLayout<K, V>;
+
+  constructor(reader: LayerReader, layout: VersionedLayout<K, V>) {
+    this.#reader = reader;
+    this.#layout = layout;
+  }
+
+  get observedTime(): number {
+    return this.#reader.observedTime;
+  }
+
+  get(key: K, asOfTimestamp?: number): Version<V> | undefined {
+    const prefix = delimited(this.#layout.key.encode(key));
+    const end = prefixEnd(prefix);
+    const after = asOfTimestamp === undefined ? end : prefixEnd(prefix + timeText(asOfTimestamp));
+    for (const [text, content] of this.#reader.scan({ from: prefix, to: after, reverse: true })) {
+      const validTo = asOfTimestamp === undefined ? null : this.#nextVersion(after, end);
+      const expired =
+        asOfTimestamp !== undefined &&
+        asOfTimestamp < this.#reader.observedTime - this.#layout.historyRetentionMs;
+      if (content.startsWith(DELETED) || (expired && validTo !== null)) return undefined;
+      return {
+        value: this.#layout.value.decode(content.slice(1)),
+        validFrom: timeAt(text, text.length - TIME_BYTES),
+        validTo,
+      };
+    }
+    return undefined;
+  }
+
+  approximateSize(): number {
+    return this.#reader.size;
+  }
+
+  #nextVersion(from: ByteText | null, to: ByteText | null): number | null {
+    for (const [text] of this.#reader.scan({ from, to, reverse: false })) {
+      return timeAt(text, text.length - TIME_BYTES);
+    }
+    return null;
+  }
+}
+
+class LayeredVersionedStore<K, V> extends OrderedStore implements VersionedStore<K, V> {
+  readonly historyRetentionMs: number;
+  readonly #layout: VersionedLayout<K, V>;
+  readonly #reader: VersionedReader<K, V>;
+  readonly #committed: VersionedReader<K, V>;
+
+  constructor(layers: LayeredBytes, layout: VersionedLayout<K, V>) {
+    super(layers, null);
+    this.historyRetentionMs = layout.historyRetentionMs;
+    this.#layout = layout;
+    this.#reader = new VersionedReader(layers, layout);
+    this.#committed = new VersionedReader(layers.committed, layout);
+  }
+
+  get observedTime(): number {
+    return this.layers.observedTime;
+  }
+
+  put(key: K, value: V | null, timestamp: number): VersionedPut {
+    const from = timeText(timestamp);
+    if (timestamp < this.layers.observedTime - this.historyRetentionMs) return { accepted: false };
+    this.layers.observe(timestamp);
+    const prefix = delimited(this.#layout.key.encode(key));
+    this.layers.set(prefix + from, value === null ? DELETED : PRESENT + this.#layout.value.encode(value));
+    for (const [text] of this.layers.scan({
+      from: prefixEnd(prefix + from),
+      to: prefixEnd(prefix),
+      reverse: false,
+    })) {
+      return { accepted: true, validTo: timeAt(text, text.length - TIME_BYTES) };
+    }
+    return { accepted: true, validTo: null };
+  }
+
+  get(key: K, asOfTimestamp?: number): Version<V> | undefined {
+    return this.#reader.get(key, asOfTimestamp);
+  }
+
+  approximateSize(): number {
+    return this.#reader.approximateSize();
+  }
+
+  committed(): ReadOnlyVersionedStore<K, V> {
+    return this.#committed;
+  }
+
+  override seal(changelog: ChangelogSink | null): void {
+    this.#leaveHistory();
+    super.seal(changelog);
+  }
+
+  protected override changelogKey(key: ByteText): ByteText {
+    return undelimited(key, TIME_BYTES) + validFromOf(key);
+  }
+
+  protected override storeKey(changelogKey: ByteText): ByteText | null {
+    const end = changelogKey.length - TIME_BYTES;
+    if (end < 0) return null;
+    this.layers.observe(timeAt(changelogKey, end));
+    return delimited(changelogKey.slice(0, end)) + changelogKey.slice(end);
+  }
+
+  /**
+   * Deletes the versions that no read can reach any more: those that had been followed by another when the history
+   * begins, and the deletions that nothing older is left for. Only timestamps that the beginning of the history has
+   * passed since the last seal can have made any, so those are all that is looked at.
+   */
+  #leaveHistory(): void {
+    const begin = this.layers.observedTime - this.historyRetentionMs;
+    if (begin < 0 || begin === this.layers.sealedTime - this.historyRetentionMs) return;
+    const passed = Math.max(this.layers.sealedTime - this.historyRetentionMs, 0);
+    for (const [text, content] of this.layers.scanByTime(timeText(passed), prefixEnd(timeText(begin)))) {
+      const prefix = text.slice(0, text.length - TIME_BYTES);
+      for (const [older] of this.layers.scan({ from: prefix, to: text, reverse: false })) {
+        this.layers.set(older, null);
+      }
+      if (content.startsWith(DELETED)) this.layers.set(text, null);
+    }
+  }
 }

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Messages taken from librdkafka at once; also about the most that are kept. */
-#define CHUNK 1024
+/* Room for kept messages to begin with; one that does not fit the slab is kept, and those of paused partitions. */
+#define FIRST_KEPT 64
 
 static const napi_type_tag CONSUMER_TAG = {0x6b61666b612d636fULL, 0x6e73756d65722d31ULL};
 
@@ -149,7 +149,7 @@ static bool is_paused(const struct consumer *consumer, const rd_kafka_message_t 
 
 static void keep(struct consumer *consumer, rd_kafka_message_t *message) {
         if (consumer->kept_count == consumer->kept_capacity) {
-                consumer->kept_capacity = consumer->kept_capacity == 0 ? CHUNK : consumer->kept_capacity * 2;
+                consumer->kept_capacity = consumer->kept_capacity == 0 ? FIRST_KEPT : consumer->kept_capacity * 2;
                 consumer->kept = realloc(consumer->kept, consumer->kept_capacity * sizeof(*consumer->kept));
         }
         consumer->kept[consumer->kept_count++] = message;
@@ -310,22 +310,20 @@ static napi_value consumer_poll(napi_env env, napi_callback_info info) {
         }
         consumer->kept_count = left;
 
+        /*
+         * One message at a time, because rd_kafka_consume_batch_queue counts an end-of-partition event at offset N as a
+         * message: librdkafka's own position becomes N + 1, and the next pause and resume (every cooperative rebalance
+         * does both) skips the record that comes to stand at N, or asks for an offset that is not there yet.
+         */
         while (state == PLACED && count < batch->capacity) {
-                rd_kafka_message_t *chunk[CHUNK];
-                size_t wanted = batch->capacity - count < CHUNK ? batch->capacity - count : CHUNK;
-                ssize_t taken = rd_kafka_consume_batch_queue(consumer->queue, 0, chunk, wanted);
-                for (ssize_t i = 0; i < taken; i++) {
-                        if (state == PLACED) {
-                                state = place(consumer, batch, chunk[i], &count, &used);
-                                if (state == PLACED) {
-                                        rd_kafka_message_destroy(chunk[i]);
-                                        continue;
-                                }
-                        }
-                        keep(consumer, chunk[i]);
-                }
-                if (taken < (ssize_t)wanted)
+                rd_kafka_message_t *message = rd_kafka_consume_queue(consumer->queue, 0);
+                if (message == NULL)
                         break;
+                state = place(consumer, batch, message, &count, &used);
+                if (state == PLACED)
+                        rd_kafka_message_destroy(message);
+                else
+                        keep(consumer, message);
         }
         batch->status[0] = (double)used;
         return number_of(env, state == RECORD_TOO_LARGE && count == 0 ? -1 : (double)count);

@@ -5,7 +5,13 @@
  * every transaction that was open then (a dead owner's) has ended. The caller has fetched the task's stable
  * committed offset before, never after: the other order would miss a transaction that was about to end.
  */
-import type { Consumer, KafkaClient, ClientConfig, TopicPartition } from '../kafka/client.ts';
+import type {
+  ClientConfig,
+  Consumer,
+  KafkaClient,
+  TopicPartition,
+  TopicPartitionOffset,
+} from '../kafka/client.ts';
 import { RecordBatch } from '../kafka/record-batch.ts';
 import type { StateStore } from '../state/state-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -40,6 +46,8 @@ export class StoreRestorer {
   readonly #batch = new RecordBatch();
   #consumer: Consumer | null = null;
   #pending: Restoring[] = [];
+  /** Tasks that were taken away: one of them may still be asking where its changelogs end. */
+  readonly #dropped = new WeakSet<Task>();
   #pump: Promise<void> | null = null;
   /** Set and cleared in step with the loop itself, so that a store added as it ends starts a new one. */
   #running = false;
@@ -60,26 +68,30 @@ export class StoreRestorer {
       partition: task.partition,
     }));
     const ends = await consumer.watermarks(partitions, 'read_uncommitted', METADATA_TIMEOUT_MS);
+    // Only what is being restored can be dropped, and until now this task was not.
+    if (this.#dropped.has(task) || this.#closed) throw takenAway(task);
+    const begun: TopicPartitionOffset[] = [];
     const waits = stores.map((store, i) => {
       const { low, high } = ends[i]!;
       if (high <= low) return Promise.resolve();
+      begun.push({ ...partitions[i]!, offset: low });
       return new Promise<void>((done, failed) => {
         this.#pending.push({ ...partitions[i]!, store, task, position: low, target: high, done, failed });
       });
     });
-    this.#assign();
+    if (begun.length > 0) consumer.incrementalAssign(begun);
     if (!this.#running) this.#pump = this.#run();
     await Promise.all(waits);
   }
 
   /** Stops restoring a task that has been taken away. Its `restore` rejects. */
   drop(task: Task): void {
+    this.#dropped.add(task);
     const dropped = this.#pending.filter((one) => one.task === task);
     if (dropped.length === 0) return;
     this.#pending = this.#pending.filter((one) => one.task !== task);
-    for (const one of dropped)
-      one.failed(new Error(`task ${task.id} was taken away while its stores were restored`));
-    this.#assign();
+    this.#unassign(dropped);
+    for (const one of dropped) one.failed(takenAway(task));
   }
 
   async close(): Promise<void> {
@@ -104,10 +116,12 @@ export class StoreRestorer {
     return this.#consumer;
   }
 
-  #assign(): void {
-    this.#consumer?.assign(
-      this.#pending.map(({ topic, partition, position }) => ({ topic, partition, offset: position })),
-    );
+  /**
+   * Each partition is assigned once and given back once. Replacing the whole assignment instead would stop and start
+   * every partition each time, and librdkafka aborts the process when it is to stop one that is still stopping.
+   */
+  #unassign(finished: readonly Restoring[]): void {
+    this.#consumer?.incrementalUnassign(finished.map(({ topic, partition }) => ({ topic, partition })));
   }
 
   async #run(): Promise<void> {
@@ -120,8 +134,10 @@ export class StoreRestorer {
       try {
         for (let i = 0; i < count; i++) this.#apply(consumer.topicName(this.#batch.topic[i]!), i);
       } catch (error) {
-        for (const one of this.#pending) one.failed(error);
+        const failed = this.#pending;
         this.#pending = [];
+        this.#unassign(failed);
+        for (const one of failed) one.failed(error);
         break;
       }
       metrics.recordsRestored += count;
@@ -157,11 +173,15 @@ export class StoreRestorer {
     const finished = this.#pending.filter((one) => one.position >= one.target);
     if (finished.length === 0) return;
     this.#pending = this.#pending.filter((one) => one.position < one.target);
-    this.#assign();
+    this.#unassign(finished);
     for (const one of finished) one.done();
   }
 
   #find(topic: string, partition: number): Restoring | undefined {
     return this.#pending.find((one) => one.topic === topic && one.partition === partition);
   }
+}
+
+function takenAway(task: Task): Error {
+  return new Error(`task ${task.id} was taken away while its stores were restored`);
 }

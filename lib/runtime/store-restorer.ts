@@ -73,10 +73,11 @@ export class StoreRestorer {
     const begun: TopicPartitionOffset[] = [];
     const waits = stores.map((store, i) => {
       const { low, high } = ends[i]!;
-      if (high <= low) return Promise.resolve();
-      begun.push({ ...partitions[i]!, offset: low });
+      const position = startOf(store, low, high);
+      if (high <= position) return Promise.resolve();
+      begun.push({ ...partitions[i]!, offset: position });
       return new Promise<void>((done, failed) => {
-        this.#pending.push({ ...partitions[i]!, store, task, position: low, target: high, done, failed });
+        this.#pending.push({ ...partitions[i]!, store, task, position, target: high, done, failed });
       });
     });
     if (begun.length > 0) consumer.incrementalAssign(begun);
@@ -174,12 +175,24 @@ export class StoreRestorer {
     if (finished.length === 0) return;
     this.#pending = this.#pending.filter((one) => one.position < one.target);
     this.#unassign(finished);
-    for (const one of finished) one.done();
+    for (const one of finished) {
+      one.store.flush(one.position);
+      one.done();
+    }
   }
 
   #find(topic: string, partition: number): Restoring | undefined {
     return this.#pending.find((one) => one.topic === topic && one.partition === partition);
   }
+}
+
+/** Where to read from. A checkpoint that the changelog does not hold (any more) says nothing: all over again. */
+function startOf(store: StateStore, low: number, high: number): number {
+  const { checkpoint } = store;
+  if (checkpoint === null) return low;
+  if (checkpoint >= low && checkpoint <= high) return checkpoint;
+  store.wipe();
+  return low;
 }
 
 function takenAway(task: Task): Error {

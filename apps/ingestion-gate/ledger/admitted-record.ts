@@ -1,6 +1,7 @@
 /** From a record of the bus to an ADMIT receipt's row. The value is never read: the decision travels in the headers. */
 import { HEADER_PREFIX_BYTES, type RecordBatch } from '../../../lib/index.ts';
 import {
+  dedupeKey,
   decodeDecisionHeader,
   DECISION_HEADER,
   EVENT_CLASS_HEADER,
@@ -8,12 +9,13 @@ import {
   isHex64,
   isPlatformRunId,
   PLATFORM_RUN_ID_HEADER,
+  receiptId,
 } from '../../rails/index.ts';
 import { LedgerError } from './ledger-error.ts';
 import type { PartitionSlice } from './receipt-batch.ts';
 import type { ReceiptKinds } from './receipt-kinds.ts';
 
-const ADMITTED_FIELDS = 11;
+const ADMITTED_FIELDS = 13;
 const STREAM_COMPLETED = 'stream.completed';
 const NO_REASONS: readonly string[] = [];
 
@@ -75,6 +77,9 @@ export class AdmittedRecordReader {
     }
     rows.digest(receipt.payloadHash);
     rows.digest(key);
+    const { ingressTopic, ingressPartition, ingressOffset } = receipt;
+    rows.hash(receiptId(run, 'ADMIT', ingressTopic, ingressPartition, ingressOffset));
+    rows.hash(dedupeKey(run, kind.content.eventClass ?? '', receipt.eventId));
     slice.count(kind, run, offset);
     if (kind.content.eventType === STREAM_COMPLETED) this.#streamCompleted(run);
   }

@@ -71,6 +71,12 @@ export class CopyRows {
     this.#used += value.copy(this.#buffer, this.#used, 0, 8);
   }
 
+  /** An int8 column from the first 16 of a text of hex digits, as SQL's ledger_hash() reads them. */
+  hash(hex: string): void {
+    this.#used = this.#buffer.writeInt32BE(8, this.#used);
+    this.#used += this.#buffer.write(hex, this.#used, 8, 'hex');
+  }
+
   bytea(value: Buffer): void {
     this.#reserve(4 + value.length);
     this.#used = this.#buffer.writeInt32BE(value.length, this.#used);

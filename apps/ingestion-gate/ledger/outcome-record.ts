@@ -8,13 +8,14 @@ import {
   isMicros,
   microsToEpochMillis,
   parsePlatformRunId,
+  receiptId,
   type Outcome,
 } from '../../rails/index.ts';
 import { LedgerError } from './ledger-error.ts';
 import type { PartitionSlice } from './receipt-batch.ts';
 import type { ReceiptKinds } from './receipt-kinds.ts';
 
-const OUTCOME_FIELDS = 15;
+const OUTCOME_FIELDS = 17;
 const NUL = '\u0000';
 const RUNS_CACHED = 10_000;
 
@@ -98,6 +99,18 @@ export class OutcomeRecordReader {
     }
     digestOrNull(rows, outcome.payload_hash);
     digestOrNull(rows, outcome.partition_key);
+    // Of the run as the row has it, which is how the view makes the id.
+    rows.hash(
+      receiptId(
+        run ?? '',
+        decision,
+        outcome.ingress_topic,
+        outcome.ingress_partition,
+        outcome.ingress_offset,
+      ),
+    );
+    if (outcome.dedupe_key !== null && isHex64(outcome.dedupe_key)) rows.hash(outcome.dedupe_key);
+    else rows.nullField();
     if (outcome.original_ingress_partition === null || outcome.original_ingress_offset === null) {
       rows.nullField();
       rows.nullField();

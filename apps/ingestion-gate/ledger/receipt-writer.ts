@@ -16,7 +16,7 @@ import { RunPartitions } from './run-partitions.ts';
 
 const ADMITTED_COLUMNS =
   'platform_run_id, kind, ingress_offset, record_offset, decided_at, ingress_partition, record_partition, ' +
-  'event_digest, event_text, payload_hash, partition_key';
+  'event_digest, event_text, payload_hash, partition_key, receipt_hash, dedupe_hash';
 const OUTCOME_COLUMNS = `${ADMITTED_COLUMNS}, original_partition, original_offset, evidence, raw`;
 
 export interface WriteResult {

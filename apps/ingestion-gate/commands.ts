@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { loadSettings } from '../rails/index.ts';
 import { registerBus } from './bus/commands.ts';
 import { runGate } from './gate-service.ts';
+import { registerHttp } from './http/commands.ts';
 import { registerLedger } from './ledger/commands.ts';
 import { registerVerify } from './verify-command.ts';
 
@@ -21,6 +22,7 @@ export function register(program: Command): void {
         ...(options.commitInterval === undefined ? {} : { commitIntervalMs: options.commitInterval }),
       });
     });
+  registerHttp(gate);
   registerVerify(gate);
   registerLedger(program);
   registerBus(program);

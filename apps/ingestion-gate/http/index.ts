@@ -1,0 +1,2 @@
+export { runDoor, type DoorOptions } from './door-service.ts';
+export { serviceToken } from './authentication.ts';

@@ -30,6 +30,7 @@ export type {
   StoreEnvironment,
   StoreSpec,
 } from './state-store.ts';
+export { StoreLockedError, type WipeReason } from './store-directory.ts';
 export {
   versionedStore,
   type ReadOnlyVersionedStore,

@@ -15,6 +15,8 @@ export interface KeyValueStoreOptions<K, V> {
   readonly value: Serde<V>;
   /** Default `memory`. */
   readonly storage?: StorageKind;
+  /** Raise it when what the serdes write changes: local files of another version are wiped. Default 1. */
+  readonly formatVersion?: number;
   /** Default `compact`: one changelog record per changed key and commit. */
   readonly changelog?: 'compact' | 'none';
 }
@@ -60,7 +62,7 @@ export function keyValueStore<K, V>(
   name: string,
   options: KeyValueStoreOptions<K, V>,
 ): StoreSpec<KeyValueStore<K, V>> {
-  const { key, value, storage = 'memory', changelog = 'compact' } = options;
+  const { key, value, storage = 'memory', formatVersion = 1, changelog = 'compact' } = options;
   return {
     name,
     changelog,
@@ -69,7 +71,7 @@ export function keyValueStore<K, V>(
     create: (environment) =>
       new LayeredKeyValueStore(
         openLayers(
-          { name, type: 'key-value', storage, persistent: changelog !== 'none', timeOf: null },
+          { name, type: 'key-value', formatVersion, storage, logged: changelog !== 'none', timeOf: null },
           environment,
         ),
         new TextCodec(key, `store "${name}", key`),

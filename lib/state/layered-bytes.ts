@@ -55,6 +55,7 @@ export class LayeredBytes implements LayerReader {
   #sealed: OrderedMap<Change>;
   #activeTime: number;
   #sealedTime: number;
+  readonly #timed: boolean;
   #isSealed = false;
   #commits = 0;
 
@@ -62,6 +63,7 @@ export class LayeredBytes implements LayerReader {
     this.name = name;
     this.#base = committed;
     this.#environment = environment;
+    this.#timed = timeOf !== null;
     this.#active = new OrderedMap(timeOf);
     this.#sealed = new OrderedMap(timeOf);
     this.#activeTime = this.#sealedTime = committed.observedTime;
@@ -131,8 +133,8 @@ export class LayeredBytes implements LayerReader {
   seal(emit: SealedChange | null): void {
     if (this.#isSealed) throw new Error(`store "${this.name}" is sealed already`);
     for (const [key, { value, topic, offset }] of this.#active.entries()) {
-      // What was made and deleted within one commit was never there for anybody else.
-      if (value === null && this.#base.get(key) === undefined) continue;
+      // What was made and deleted within one commit was never there for anybody else; but a time is observed.
+      if (value === null && !this.#timed && this.#base.get(key) === undefined) continue;
       emit?.(key, value, topic === null ? null : { topic, offset });
     }
     [this.#sealed, this.#active] = [this.#active, this.#sealed];

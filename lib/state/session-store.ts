@@ -35,6 +35,8 @@ export interface SessionStoreOptions<K, V> {
   readonly retentionMs: number;
   /** Default `memory`. */
   readonly storage?: StorageKind;
+  /** Raise it when what the serdes write changes: local files of another version are wiped. Default 1. */
+  readonly formatVersion?: number;
   /** Default `compact-delete`. */
   readonly changelog?: 'compact-delete' | 'none';
 }
@@ -85,7 +87,14 @@ export function sessionStore<K, V>(
   name: string,
   options: SessionStoreOptions<K, V>,
 ): StoreSpec<SessionStore<K, V>> {
-  const { key, value, retentionMs, storage = 'memory', changelog = 'compact-delete' } = options;
+  const {
+    key,
+    value,
+    retentionMs,
+    storage = 'memory',
+    formatVersion = 1,
+    changelog = 'compact-delete',
+  } = options;
   if (!(Number.isSafeInteger(retentionMs) && retentionMs > 0)) {
     throw new RangeError(`store "${name}": retentionMs must be a whole number above 0, not ${retentionMs}`);
   }
@@ -97,7 +106,7 @@ export function sessionStore<K, V>(
     serdes: [key, value],
     create: (environment) => {
       const layers = openLayers(
-        { name, type: 'session', storage, persistent: changelog !== 'none', timeOf: endOf },
+        { name, type: 'session', formatVersion, storage, logged: changelog !== 'none', timeOf: endOf },
         environment,
       );
       return new LayeredSessionStore(layers, {

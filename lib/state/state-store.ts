@@ -9,6 +9,7 @@
  */
 import type { RecordBatch } from '../kafka/record-batch.ts';
 import type { Serde } from '../serde/serde.ts';
+import type { WipeReason } from './store-directory.ts';
 
 /** The consumed record that caused a change. */
 export interface SourceOffset {
@@ -99,4 +100,6 @@ export interface StoreEnvironment {
   source(): SourceOffset | null;
   /** The folder for a disk store's files, one for each task and store: `<stateDir>/<application>/<task>/<store>`. */
   directory(store: string): string;
+  /** Told when a disk store found files that could not be trusted and wiped them: it restores from the beginning. */
+  wiped?(store: string, reason: WipeReason): void;
 }

@@ -30,6 +30,8 @@ export interface VersionedStoreOptions<K, V> {
   readonly historyRetentionMs: number;
   /** Default `memory`. */
   readonly storage?: StorageKind;
+  /** Raise it when what the serdes write changes: local files of another version are wiped. Default 1. */
+  readonly formatVersion?: number;
   /** Default `compact`. */
   readonly changelog?: 'compact' | 'none';
 }
@@ -75,7 +77,14 @@ export function versionedStore<K, V>(
   name: string,
   options: VersionedStoreOptions<K, V>,
 ): StoreSpec<VersionedStore<K, V>> {
-  const { key, value, historyRetentionMs, storage = 'memory', changelog = 'compact' } = options;
+  const {
+    key,
+    value,
+    historyRetentionMs,
+    storage = 'memory',
+    formatVersion = 1,
+    changelog = 'compact',
+  } = options;
   if (!(Number.isSafeInteger(historyRetentionMs) && historyRetentionMs >= 0)) {
     throw new RangeError(
       `store "${name}": historyRetentionMs must be a whole number from 0 on, not ${historyRetentionMs}`,
@@ -88,7 +97,14 @@ export function versionedStore<K, V>(
     serdes: [key, value],
     create: (environment) => {
       const layers = openLayers(
-        { name, type: 'versioned', storage, persistent: changelog !== 'none', timeOf: validFromOf },
+        {
+          name,
+          type: 'versioned',
+          formatVersion,
+          storage,
+          logged: changelog !== 'none',
+          timeOf: validFromOf,
+        },
         environment,
       );
       return new LayeredVersionedStore(layers, {

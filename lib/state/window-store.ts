@@ -38,6 +38,8 @@ export interface WindowStoreOptions<K, V> {
   readonly retentionMs: number;
   /** Default `memory`. */
   readonly storage?: StorageKind;
+  /** Raise it when what the serdes write changes: local files of another version are wiped. Default 1. */
+  readonly formatVersion?: number;
   /** Default `compact-delete`. */
   readonly changelog?: 'compact-delete' | 'none';
   /**
@@ -89,7 +91,15 @@ export function windowStore<K, V>(
   name: string,
   options: WindowStoreOptions<K, V>,
 ): StoreSpec<WindowStore<K, V>> {
-  const { key, value, windowSizeMs, retentionMs, storage = 'memory', changelog = 'compact-delete' } = options;
+  const {
+    key,
+    value,
+    windowSizeMs,
+    retentionMs,
+    storage = 'memory',
+    formatVersion = 1,
+    changelog = 'compact-delete',
+  } = options;
   const duplicates = options.retainDuplicates ?? false;
   if (!(windowSizeMs > 0)) {
     throw new RangeError(`store "${name}": windowSizeMs must be above 0, not ${windowSizeMs}`);
@@ -111,8 +121,9 @@ export function windowStore<K, V>(
         {
           name,
           type: duplicates ? 'window with duplicates' : 'window',
+          formatVersion,
           storage,
-          persistent: changelog !== 'none',
+          logged: changelog !== 'none',
           timeOf: (text) => text.slice(text.length - tail, text.length - tail + TIME_BYTES),
         },
         environment,

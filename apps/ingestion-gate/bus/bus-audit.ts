@@ -2,8 +2,9 @@
  * The proof by reading: counts a run's records on the bus, partition by partition, and checks the two promises of
  * order: per key `ts_utc` never goes back, and no event stands before its flow's anchor.
  */
-import { avroAnyReader, Bytes, HeaderBlock, SchemaRegistry, type RecordBatch } from '../../../lib/index.ts';
+import { avroAnyReader, Bytes, HeaderBlock, SchemaRegistry } from '../../../lib/index.ts';
 import { PLATFORM_RUN_ID_HEADER, type Envelope, type Settings } from '../../rails/index.ts';
+import { moveTo } from './bus-archive.ts';
 import { readTopic } from './topic-reader.ts';
 
 export interface BusPartitionCount {
@@ -99,13 +100,6 @@ class OrderCheck {
     this.violations += 1;
     if (this.examples.length < MOST_EXAMPLES) this.examples.push(what);
   }
-}
-
-function moveTo(headers: HeaderBlock, batch: RecordBatch, i: number): void {
-  headers.buffer = batch.data;
-  headers.start = batch.headersStart[i]!;
-  headers.length = batch.headersLength[i]!;
-  headers.count = batch.headersCount[i]!;
 }
 
 function byPlace(a: BusPartitionCount, b: BusPartitionCount): number {

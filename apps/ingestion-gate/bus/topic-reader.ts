@@ -2,21 +2,37 @@
 import {
   nativeClient,
   NotReady,
-  OFFSET_BEGINNING,
   RecordBatch,
+  type Consumer,
   type KafkaClient,
-  type TopicPartition,
   type TopicPartitionOffset,
+  type Watermarks,
 } from '../../../lib/index.ts';
+
+/**
+ * Where each partition starts: the log's beginning, the first record at or after a wall time (epoch ms), or these
+ * offsets (those partitions only).
+ */
+export type ReplayStart =
+  'beginning' | { readonly timestampMs: number } | { readonly offsets: ReadonlyMap<number, number> };
+
+/** What a read covers, in coordinates: enough to read the same again. */
+export interface ReplayBasis {
+  readonly topic: string;
+  /** By partition: `from` inclusive, `to` exclusive; both count transaction markers. */
+  readonly partitions: readonly { readonly partition: number; readonly from: number; readonly to: number }[];
+}
 
 export interface TopicReadOptions {
   readonly bootstrapServers: string;
   readonly topic: string;
   readonly client?: KafkaClient;
-  /** Where each partition starts: the beginning, or the first record at or after a wall time (epoch ms). */
-  readonly from?: 'beginning' | { readonly timestampMs: number };
+  /** Default the beginning. */
+  readonly from?: ReplayStart;
   /** Read on past the end as records come, until the signal stops it. */
   readonly follow?: AbortSignal;
+  /** Told before the first record. */
+  readonly onBasis?: (basis: ReplayBasis) => void;
 }
 
 /** What a visitor sees: a batch, and which of its records. Return false to stop reading. */
@@ -38,19 +54,19 @@ export async function readTopic(options: TopicReadOptions, visit: RecordVisitor)
     'auto.offset.reset': 'earliest',
   });
   try {
-    const count = (await consumer.partitionCounts([topic], TIMEOUT_MS)).get(topic);
-    if (count === undefined)
-      throw new Error(`there is no topic ${topic}; \`npm run topology:apply\` makes the platform's`);
-    const partitions: TopicPartition[] = Array.from({ length: count }, (_, partition) => ({
+    const ends = await endsOf(consumer, topic);
+    const starts = await startsOf(options, ends, consumer);
+    const from = new Map(starts.map(({ partition, offset }) => [partition, offset]));
+    const read = ends.filter(({ partition }) => from.has(partition));
+    options.onBasis?.({
       topic,
-      partition,
-    }));
-    const ends = await consumer.watermarks(partitions, 'read_committed', TIMEOUT_MS);
-    const unfinished = new Map(ends.map(({ partition, low, high }) => [partition, { low, high }]));
-    consumer.assign(await startsOf(options, partitions, consumer));
+      partitions: read.map(({ partition, high }) => ({ partition, from: from.get(partition)!, to: high })),
+    });
+    const unfinished = new Map(read.map((end) => [end.partition, end]));
     if (options.follow === undefined) {
-      for (const [partition, { low, high }] of unfinished) if (high <= low) unfinished.delete(partition);
+      for (const { partition, high } of read) if (high <= from.get(partition)!) unfinished.delete(partition);
     }
+    consumer.assign(starts);
     const batch = new RecordBatch();
     while (unfinished.size > 0 && options.follow?.aborted !== true) {
       const polled = consumer.poll(batch);
@@ -91,15 +107,58 @@ function visited(visit: RecordVisitor, batch: RecordBatch, i: number): boolean |
   }
 }
 
+/** Log start and last stable offset of every partition. */
+export async function topicEnds(
+  bootstrapServers: string,
+  topic: string,
+  client: KafkaClient = nativeClient,
+): Promise<readonly Watermarks[]> {
+  const consumer = client.createConsumer({
+    'bootstrap.servers': bootstrapServers,
+    'group.id': 'fp.bus-reader',
+  });
+  try {
+    return await endsOf(consumer, topic);
+  } finally {
+    await consumer.close();
+  }
+}
+
+async function endsOf(consumer: Consumer, topic: string): Promise<readonly Watermarks[]> {
+  const count = (await consumer.partitionCounts([topic], TIMEOUT_MS)).get(topic);
+  if (count === undefined)
+    throw new Error(`there is no topic ${topic}; \`npm run topology:apply\` makes the platform's`);
+  const partitions = Array.from({ length: count }, (_, partition) => ({ topic, partition }));
+  return consumer.watermarks(partitions, 'read_committed', TIMEOUT_MS);
+}
+
+/** Offsets to start from, never before the log's start. Throws a RangeError for a partition that there is not. */
 async function startsOf(
   options: TopicReadOptions,
-  partitions: readonly TopicPartition[],
-  consumer: ReturnType<KafkaClient['createConsumer']>,
+  ends: readonly Watermarks[],
+  consumer: Consumer,
 ): Promise<TopicPartitionOffset[]> {
   const { from = 'beginning' } = options;
-  if (from === 'beginning') return partitions.map((one) => ({ ...one, offset: OFFSET_BEGINNING }));
-  return consumer.offsetsForTimes(
-    partitions.map((one) => ({ ...one, timestampMs: from.timestampMs })),
+  if (from === 'beginning')
+    return ends.map(({ topic, partition, low }) => ({ topic, partition, offset: low }));
+  if ('offsets' in from) {
+    return [...from.offsets].map(([partition, offset]) => {
+      const end = ends.find((each) => each.partition === partition);
+      if (end === undefined) {
+        throw new RangeError(
+          `${options.topic} has partitions 0 to ${ends.length - 1}, not ${String(partition)}`,
+        );
+      }
+      return { topic: end.topic, partition, offset: Math.max(offset, end.low) };
+    });
+  }
+  const found = await consumer.offsetsForTimes(
+    ends.map(({ topic, partition }) => ({ topic, partition, timestampMs: from.timestampMs })),
     TIMEOUT_MS,
   );
+  // No record is that late: the end, as a number.
+  return found.map((one) => ({
+    ...one,
+    offset: one.offset < 0 ? ends.find(({ partition }) => partition === one.partition)!.high : one.offset,
+  }));
 }

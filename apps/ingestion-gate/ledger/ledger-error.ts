@@ -8,7 +8,15 @@ export type LedgerErrorCode =
   /** A record cannot be read: stored under `unreadable_records`. */
   | 'RECORD_UNREADABLE'
   /** A batch kept failing for a reason that trying again does not cure. */
-  | 'BATCH_REFUSED';
+  | 'BATCH_REFUSED'
+  /** The archiver's thread has died. */
+  | 'ARCHIVER_FAILED'
+  /** A run still has segments to archive. */
+  | 'RUN_NOT_ARCHIVED'
+  /** A rebuild while a ledger runs. */
+  | 'LEDGER_RUNNING'
+  /** The bus no longer holds records that have receipts. */
+  | 'REBUILD_WOULD_LOSE';
 
 export class LedgerError extends Error {
   override readonly name = 'LedgerError';

@@ -10,6 +10,7 @@ export interface LedgerMetrics {
   readonly unreadable: Counter<'topic'>;
   readonly segments: Counter<'kind'>;
   readonly segmentSeconds: Histogram;
+  readonly archiveMissed: Counter;
 }
 
 export function ledgerMetrics(metrics: Metrics): LedgerMetrics {
@@ -44,8 +45,12 @@ export function ledgerMetrics(metrics: Metrics): LedgerMetrics {
     ),
     segmentSeconds: metrics.histogram(
       'receipt_ledger_segment_seconds',
-      'Seconds to write one receipt segment',
+      'Seconds to archive one segment: its receipts, quarantined bytes and bus records',
       [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+    ),
+    archiveMissed: metrics.counter(
+      'receipt_ledger_archive_missed_records_total',
+      'Admitted records that retention deleted from the bus before they were archived',
     ),
   };
 }

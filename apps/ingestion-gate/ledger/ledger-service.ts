@@ -1,12 +1,11 @@
-/** The receipt ledger as a service: its connections, its topics, and its two loops (receipts, segments). */
-import { Pool } from 'pg';
+/** The receipt ledger as a service: its connections, its topics, and its two halves (receipts here, segments in a thread). */
+import type { Pool } from 'pg';
 import {
   avroAnyReader,
   consumerDefaults,
   createLogger,
   Metrics,
   nativeClient,
-  ObjectStore,
   SchemaRegistry,
   serveMetrics,
   type Consumer,
@@ -15,15 +14,16 @@ import {
 } from '../../../lib/index.ts';
 import type { Settings } from '../../rails/index.ts';
 import { AdmittedRecordReader } from './admitted-record.ts';
+import { ArchiveThread } from './archive-thread.ts';
 import { LedgerError } from './ledger-error.ts';
-import { ledgerMetrics } from './ledger-metrics.ts';
+import { ledgerMetrics, type LedgerMetrics } from './ledger-metrics.ts';
+import { ledgerPool } from './ledger-pool.ts';
 import { migrateLedger } from './migrate.ts';
 import { OutcomeRecordReader } from './outcome-record.ts';
 import { pause } from './pause.ts';
 import { ReceiptKinds } from './receipt-kinds.ts';
 import { isPassing, ReceiptLedger } from './receipt-ledger.ts';
 import { ReceiptWriter } from './receipt-writer.ts';
-import { SegmentArchiver } from './segment-archiver.ts';
 
 export interface LedgerServiceOptions {
   readonly settings: Settings;
@@ -35,89 +35,92 @@ export interface LedgerServiceOptions {
   readonly metricsPort?: number;
   /** See SegmentArchiverOptions. */
   readonly idleFlushMs?: number;
+  /** Stop when every record on the bus has its receipt, instead of waiting for more. */
+  readonly untilEnd?: boolean;
 }
 
 const WAIT_MS = 2_000;
 const CALL_TIMEOUT_MS = 5_000;
 
-/** A pool for the ledger's own work. Commits are asynchronous: receipt-writer.ts says why nothing can be lost by it. */
-export function ledgerPool(dsn: string, logger: Logger): Pool {
-  const pool = new Pool({
-    connectionString: dsn,
-    max: 4,
-    connectionTimeoutMillis: CALL_TIMEOUT_MS,
-    application_name: 'receipt-ledger',
-    options: '-c synchronous_commit=off',
-  });
-  pool.on('error', (error) =>
-    logger.warn({ reason: error.message }, 'an idle connection to PostgreSQL broke'),
-  );
-  return pool;
-}
-
 /** Runs until the signal aborts. Rejects with what makes going on pointless; waits for servers that are not there. */
 export async function runLedger(options: LedgerServiceOptions): Promise<void> {
   const { settings, signal } = options;
   const logger = options.logger ?? createLogger({ component: 'receipt-ledger' });
-  const busTopics = [settings.topics.traffic, settings.topics.control, settings.topics.audit];
-  const outcomesTopic = settings.topics.outcomes;
   const registry = new Metrics({ process: true });
   const metrics = ledgerMetrics(registry);
   const exposition =
     options.metricsPort === undefined ? undefined : await serveMetrics(registry, options.metricsPort);
   const pool = ledgerPool(settings.postgres.dsn, logger);
-  const store = ObjectStore.connect(settings.objectStore);
   const stop = new AbortController();
   const ended = AbortSignal.any([signal, stop.signal]);
   try {
     await migrateWhenThere(pool, logger, ended);
-    const consumer = (options.client ?? nativeClient).createConsumer({
-      ...consumerDefaults,
-      'bootstrap.servers': settings.kafka.bootstrapServers,
-      'group.id': settings.groups.ledger,
-      'client.id': 'receipt-ledger',
-    });
-    const kinds = new ReceiptKinds();
-    const archiver = new SegmentArchiver({
-      pool,
-      bucket: store.bucket(settings.objectStore.bucket),
-      logger,
+    let archiveFailure: Error | undefined;
+    const archiver = new ArchiveThread(
+      {
+        settings,
+        idleFlushMs: options.idleFlushMs,
+        logger: { component: 'receipt-ledger', level: logger.level },
+      },
       metrics,
-      ledgerIdleMs: () => ledger.idleMs,
-      ...(options.idleFlushMs === undefined ? {} : { idleFlushMs: options.idleFlushMs }),
-    });
-    const ledger = new ReceiptLedger({
-      consumer,
-      pool,
-      writer: new ReceiptWriter(pool, kinds),
-      admitted: new AdmittedRecordReader(kinds, (run) => archiver.runEnded(run)),
-      outcomes: new OutcomeRecordReader(
-        kinds,
-        avroAnyReader(new SchemaRegistry({ url: settings.schemaRegistry.url })),
-      ),
-      busTopics,
-      outcomesTopic,
-      logger,
-      metrics,
-    });
-    await waitForTopics(consumer, [...busTopics, outcomesTopic], logger, ended);
-    logger.info(
-      { topics: [...busTopics, outcomesTopic], group: settings.groups.ledger },
-      'the receipt ledger runs',
+      (error) => {
+        archiveFailure ??= new LedgerError('ARCHIVER_FAILED', error.message, { cause: error });
+        stop.abort();
+      },
     );
-    const archiving = archiver.run(ended);
     try {
-      await ledger.run(ended);
+      await writeReceipts(options, { pool, archiver, logger, metrics, ended });
     } finally {
-      stop.abort();
-      await archiving;
+      await archiver.stop();
     }
+    if (archiveFailure !== undefined) throw archiveFailure;
     logger.info('the receipt ledger has stopped');
   } finally {
     await pool.end();
-    store.close();
     await exposition?.close();
   }
+}
+
+interface LedgerParts {
+  readonly pool: Pool;
+  readonly archiver: ArchiveThread;
+  readonly logger: Logger;
+  readonly metrics: LedgerMetrics;
+  readonly ended: AbortSignal;
+}
+
+async function writeReceipts(options: LedgerServiceOptions, parts: LedgerParts): Promise<void> {
+  const { settings } = options;
+  const { pool, archiver, logger, metrics, ended } = parts;
+  const { traffic, control, audit, outcomes } = settings.topics;
+  const busTopics = [traffic, control, audit];
+  const consumer = (options.client ?? nativeClient).createConsumer({
+    ...consumerDefaults,
+    'bootstrap.servers': settings.kafka.bootstrapServers,
+    'group.id': settings.groups.ledger,
+    'client.id': 'receipt-ledger',
+  });
+  const kinds = new ReceiptKinds();
+  const ledger = new ReceiptLedger({
+    consumer,
+    pool,
+    writer: new ReceiptWriter(pool, kinds),
+    admitted: new AdmittedRecordReader(kinds, (run) => archiver.runEnded(run)),
+    outcomes: new OutcomeRecordReader(
+      kinds,
+      avroAnyReader(new SchemaRegistry({ url: settings.schemaRegistry.url })),
+    ),
+    busTopics,
+    outcomesTopic: outcomes,
+    logger,
+    metrics,
+    busy: () => archiver.busy(),
+    ...(options.untilEnd === true ? { untilEndOf: settings.partitions * (busTopics.length + 1) } : {}),
+  });
+  const topics = [...busTopics, outcomes];
+  await waitForTopics(consumer, topics, logger, ended);
+  logger.info({ topics, group: settings.groups.ledger }, 'the receipt ledger runs');
+  await ledger.run(ended);
 }
 
 async function migrateWhenThere(pool: Pool, logger: Logger, signal: AbortSignal): Promise<void> {

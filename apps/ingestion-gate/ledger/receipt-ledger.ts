@@ -32,6 +32,10 @@ export interface ReceiptLedgerOptions {
   readonly outcomesTopic: string;
   readonly logger: Logger;
   readonly metrics: LedgerMetrics;
+  /** Called when records have come: other work may use the machine while they don't. */
+  readonly busy?: () => void;
+  /** Stop by itself once it owns this many partitions and has written all of them up to their ends. */
+  readonly untilEndOf?: number;
   /** Rows at which a batch is written at once. Default 20,000. */
   readonly batchRows?: number;
   /** Bytes at which a batch is written at once. Default 16 MiB. */
@@ -46,6 +50,8 @@ interface OwnedPartition extends TopicPartition {
   next: number;
   /** Its next record waits for a schema. */
   blocked: boolean;
+  /** Everything up to the log's end has been encoded, as of the last poll. */
+  atEnd: boolean;
 }
 
 const POLL_WAIT_MS = 100;
@@ -67,23 +73,17 @@ export class ReceiptLedger {
   #paused = false;
   #stopping = false;
   #failure: Error | undefined;
-  #lastRowsAt = 0;
 
   constructor(options: ReceiptLedgerOptions) {
     this.#options = options;
     this.#consumer = options.consumer;
   }
 
-  /** Milliseconds since the ledger last had rows to write: other work may use the machine while it is idle. */
-  get idleMs(): number {
-    return performance.now() - this.#lastRowsAt;
-  }
-
   /** Runs until `signal` aborts, then finishes what is begun. Rejects with what makes going on pointless. */
   async run(signal: AbortSignal): Promise<void> {
     this.#consumer.subscribe([...this.#options.busTopics, this.#options.outcomesTopic]);
     try {
-      while (!signal.aborted && this.#failure === undefined) await this.#turn();
+      while (!signal.aborted && this.#failure === undefined && !this.#caughtUp) await this.#turn();
     } finally {
       this.#stopping = true;
       await this.#finish();
@@ -93,17 +93,29 @@ export class ReceiptLedger {
 
   async #turn(): Promise<void> {
     const count = this.#consumer.poll(this.#records);
-    for (const event of this.#consumer.takeEvents()) await this.#handle(event);
+    const events = this.#consumer.takeEvents();
+    for (const event of events) await this.#handle(event);
     if (count > 0) {
       await this.#encode(count);
-      this.#lastRowsAt = performance.now();
+      this.#options.busy?.();
     }
+    for (const event of events) if (event.type === 'end') this.#reachedEnd(event);
     this.#writeIfDue();
     if (this.#full && this.#writing !== undefined) {
       await this.#waitForWriter();
     } else if (count === 0) {
       await this.#consumer.wait(this.#filling.rows > 0 ? 10 : POLL_WAIT_MS);
     }
+  }
+
+  #reachedEnd({ topic, partition }: TopicPartition): void {
+    const owned = this.#owned.get(partitionName(topic, partition));
+    if (owned !== undefined) owned.atEnd = !owned.blocked;
+  }
+
+  get #caughtUp(): boolean {
+    if (this.#owned.size !== this.#options.untilEndOf) return false;
+    return [...this.#owned.values()].every((owned) => owned.atEnd);
   }
 
   get #full(): boolean {
@@ -138,6 +150,7 @@ export class ReceiptLedger {
       } catch (error) {
         if (error instanceof NotReady) {
           owned.blocked = true;
+          owned.atEnd = false;
           blocked.push({ owned, cause: error });
           continue;
         }
@@ -259,7 +272,10 @@ export class ReceiptLedger {
       'another owner has written these partitions: dropped what was buffered of them',
     );
     const partitions = names.map((name) => this.#owned.get(name)).filter((each) => each !== undefined);
-    for (const owned of partitions) owned.blocked = true;
+    for (const owned of partitions) {
+      owned.blocked = true;
+      owned.atEnd = false;
+    }
     const positions = await this.#positions(partitions);
     for (const owned of partitions) {
       const name = partitionName(owned.topic, owned.partition);
@@ -344,7 +360,13 @@ export class ReceiptLedger {
       return { topic, partition, position, offset: Math.max(position, low) };
     });
     for (const { topic, partition, position } of starts) {
-      this.#owned.set(partitionName(topic, partition), { topic, partition, next: position, blocked: false });
+      this.#owned.set(partitionName(topic, partition), {
+        topic,
+        partition,
+        next: position,
+        blocked: false,
+        atEnd: false,
+      });
     }
     this.#consumer.incrementalAssign(
       starts.map(({ topic, partition, offset }) => ({ topic, partition, offset })),

@@ -5,6 +5,7 @@
  */
 import type { ClientBase } from 'pg';
 import { isPlatformRunId } from '../../rails/index.ts';
+import { LedgerError } from './ledger-error.ts';
 
 const TABLES = ['admitted_receipts', 'outcome_receipts'] as const;
 const DUPLICATE_TABLE = '42P07';
@@ -59,12 +60,22 @@ export function partitionTable(table: (typeof TABLES)[number], run: string): str
 
 /**
  * Drops everything the database holds of a run; segments on S3 and the bus keep it. Positions stay, so nothing is
- * read again.
+ * read again. Throws LedgerError RUN_NOT_ARCHIVED while a segment of the run is not in the object store.
  */
 export async function dropRun(client: ClientBase, run: string): Promise<void> {
   if (!isPlatformRunId(run)) throw new RangeError(`'${run}' is not a platform_run_id`);
   await client.query('begin');
   try {
+    const { rows } = await client.query<{ waiting: string }>(
+      `select count(*) as waiting from receipt_segments where platform_run_id = $1 and archived_records < records`,
+      [run],
+    );
+    if (rows[0]?.waiting !== '0') {
+      throw new LedgerError(
+        'RUN_NOT_ARCHIVED',
+        `${rows[0]?.waiting ?? ''} segments of ${run} are not in the object store yet: \`fp ledger archive\` writes them`,
+      );
+    }
     for (const table of TABLES) await client.query(`drop table if exists ${partitionTable(table, run)}`);
     await client.query(`delete from receipt_kinds where platform_run_id = $1`, [run]);
     await client.query(`delete from receipt_segments where platform_run_id = $1`, [run]);

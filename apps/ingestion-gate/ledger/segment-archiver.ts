@@ -1,39 +1,60 @@
 /**
- * Packs receipts into Parquet segments in the object store: one file per run, topic, partition and 65,536 offsets,
- * under names that follow from them, so that a rebuild names and cuts alike.
+ * Packs receipts, quarantined bytes and the admitted bus records themselves into Parquet segments in the object
+ * store: one file per run, topic, partition and 65,536 offsets, under names that follow from them, so that a rebuild
+ * names and cuts alike.
  *
  * A segment is written when its offsets are over, when its run has ended, or when nothing has come for a while; one
  * written early is written again, whole, when more has come. Rows are read back from PostgreSQL, in slices, so memory
  * does not grow with the backlog; how far a segment is archived is kept beside its count, so a restart goes on where
- * it was. Archiving waits while the ledger is busy.
+ * it was. Archiving waits while the ledger is busy. Bus records are read back from the bus.
  */
 import type { Pool, PoolClient } from 'pg';
 import type { Bucket, Logger } from '../../../lib/index.ts';
 import { runObjects, SEGMENT_OFFSETS } from '../../rails/index.ts';
-import type { LedgerMetrics } from './ledger-metrics.ts';
+import { readBusSegment } from '../bus/bus-archive.ts';
+import type { PartitionReader } from '../bus/partition-reader.ts';
+import type { ParquetFile, ParquetWriter } from './parquet-file.ts';
 import { pause } from './pause.ts';
-import { SegmentFile, type SegmentRow } from './segment-parquet.ts';
+import { appendReceipt, QUARANTINE_COLUMNS, RECEIPT_COLUMNS } from './segment-parquet.ts';
+import { forgetRaw, readSlice, segmentKey, snapshot, type Segment } from './segment-rows.ts';
+
+export type SegmentKind = 'receipts' | 'quarantine' | 'eb';
+
+/** Hears of what is written, for metrics. */
+export interface ArchiveObserver {
+  wrote(kind: SegmentKind): void;
+  /** Seconds that all files of a segment took. */
+  took(seconds: number): void;
+  /** Admitted records that retention deleted from the bus before they were archived. */
+  missed(records: number): void;
+}
 
 export interface SegmentArchiverOptions {
   readonly pool: Pool;
   readonly bucket: Bucket;
+  readonly bus: PartitionReader;
+  readonly parquet: ParquetWriter;
   readonly logger: Logger;
-  readonly metrics: LedgerMetrics;
+  readonly observer: ArchiveObserver;
   /** Milliseconds since the ledger last had records. */
   readonly ledgerIdleMs: () => number;
   /** A segment that nothing was added to for this long is written though it is not over. Default 30,000. */
   readonly idleFlushMs?: number;
 }
 
-interface Segment {
-  /** Empty for records that name no run. */
-  readonly run: string;
-  readonly topic: string;
-  readonly partition: number;
-  readonly segment: number;
+interface ReadSegment {
+  readonly receipts: ParquetFile;
+  /** Undefined when nothing of the segment was quarantined. */
+  readonly quarantine: ParquetFile | undefined;
+  /** Of the bus records that its receipts admit, in order. */
+  readonly offsets: ReadonlySet<number>;
+  readonly records: number;
+  /** No record can be added to it any more. */
+  readonly over: boolean;
 }
 
 const TURN_MS = 500;
+const RETRY_MS = 5_000;
 /** The ledger counts as busy until it has had nothing to do for this long. */
 const BUSY_MS = 1_000;
 /** A segment that is due goes first even so once it has waited this long. */
@@ -66,6 +87,7 @@ export class SegmentArchiver {
         worked = await this.archiveNext(this.#options.ledgerIdleMs() < BUSY_MS ? MOST_DEFERRED_MS : 0);
       } catch (error) {
         logger.warn({ reason: String(error) }, 'a segment could not be archived: trying again');
+        await pause(RETRY_MS, signal);
       }
       if (!worked) await pause(TURN_MS, signal);
     }
@@ -122,147 +144,98 @@ export class SegmentArchiver {
   }
 
   async #archive(client: PoolClient, segment: Segment): Promise<void> {
-    const { bucket, logger, metrics } = this.#options;
+    const { bucket, logger, observer } = this.#options;
     const began = performance.now();
-    const { receipts, quarantine, records, over } = await snapshot(client, () =>
-      readSegment(client, segment),
+    const { receipts, quarantine, offsets, records, over } = await snapshot(client, () =>
+      this.#readSegment(client, segment),
     );
-    const content = await receipts.close();
-    const key = segmentKey('receipts', segment);
-    await bucket.put(key, content, { contentType: 'application/vnd.apache.parquet' });
-    metrics.segments.inc({ kind: 'receipts' });
-    if (quarantine !== undefined) {
-      await bucket.put(segmentKey('quarantine', segment), await quarantine.close(), {
-        contentType: 'application/vnd.apache.parquet',
-      });
-      metrics.segments.inc({ kind: 'quarantine' });
+    try {
+      const key = segmentKey('receipts', segment);
+      const { bytes } = await bucket.putFile(key, await receipts.finish(), PARQUET);
+      observer.wrote('receipts');
+      if (quarantine !== undefined) {
+        await bucket.putFile(segmentKey('quarantine', segment), await quarantine.finish(), PARQUET);
+        observer.wrote('quarantine');
+      }
+      if (offsets.size > 0) await this.#archiveBus(segment, offsets);
+      await client.query(
+        `update receipt_segments set archived_records = $5
+         where platform_run_id = $1 and topic = $2 and partition = $3 and segment = $4 and archived_records < $5`,
+        [segment.run, segment.topic, segment.partition, segment.segment, records],
+      );
+      if (over && quarantine !== undefined) await forgetRaw(client, segment);
+      observer.took((performance.now() - began) / 1000);
+      logger.info({ key, records, bytes, quarantined: quarantine?.rows ?? 0 }, 'segment archived');
+    } finally {
+      await receipts.discard();
+      await quarantine?.discard();
     }
-    await client.query(
-      `update receipt_segments set archived_records = $5
-       where platform_run_id = $1 and topic = $2 and partition = $3 and segment = $4 and archived_records < $5`,
-      [segment.run, segment.topic, segment.partition, segment.segment, records],
-    );
-    if (over && quarantine !== undefined) await forgetRaw(client, segment);
-    metrics.segmentSeconds.observe((performance.now() - began) / 1000);
-    logger.info(
-      { key, records, bytes: content.length, quarantined: quarantine?.rows ?? 0 },
-      'segment archived',
-    );
   }
-}
 
-/** Key of a segment in the platform's bucket; the view's `ledger_segment_key` says the same. */
-export function segmentKey(folder: 'receipts' | 'quarantine', segment: Segment): string {
-  const { run, topic, partition } = segment;
-  if (run !== '') return runObjects(run).ig[folder](topic, partition, segment.segment);
-  const number = String(segment.segment).padStart(12, '0');
-  return `unattributed/ig/${folder}/topic=${topic}/partition=${partition}/segment-${number}.parquet`;
-}
-
-/** One consistent view of rows, counts and positions. */
-async function snapshot<T>(client: PoolClient, work: () => Promise<T>): Promise<T> {
-  await client.query('begin transaction isolation level repeatable read, read only');
-  try {
-    return await work();
-  } finally {
-    await client.query('commit');
-  }
-}
-
-interface ReadSegment {
-  readonly receipts: SegmentFile;
-  /** Undefined when nothing of the segment was quarantined. */
-  readonly quarantine: SegmentFile | undefined;
-  readonly records: number;
-  /** No record can be added to it any more. */
-  readonly over: boolean;
-}
-
-async function readSegment(client: PoolClient, segment: Segment): Promise<ReadSegment> {
-  const { rows } = await client.query<{ records: string; over: boolean }>(
-    `select s.records, p.next >= (s.segment + 1) * $5 as over
-     from receipt_segments s join ledger_positions p on p.topic = s.topic and p.partition = s.partition
-     where s.platform_run_id = $1 and s.topic = $2 and s.partition = $3 and s.segment = $4`,
-    [segment.run, segment.topic, segment.partition, segment.segment, SEGMENT_OFFSETS],
-  );
-  const records = Number(rows[0]?.records ?? 0);
-  const receipts = await SegmentFile.receipts();
-  let quarantine: SegmentFile | undefined;
-  const first = segment.segment * SEGMENT_OFFSETS;
-  for (let from = first; from < first + SEGMENT_OFFSETS; from += SLICE_OFFSETS) {
-    for (const row of await readSlice(client, segment, from, from + SLICE_OFFSETS)) {
-      await receipts.append(row);
-      if (row.decision !== 'QUARANTINE') continue;
-      quarantine ??= await SegmentFile.quarantine();
-      await quarantine.append(row);
+  /** The records that the segment's receipts admit, as they stand on the bus. */
+  async #archiveBus(segment: Segment, offsets: ReadonlySet<number>): Promise<void> {
+    const { bucket, bus, parquet, logger, observer } = this.#options;
+    const { topic, partition } = segment;
+    const key = runObjects(segment.run).eb(topic, partition, segment.segment);
+    // In the order of their insertion, which is that of the offsets.
+    const all = [...offsets];
+    const [first, last] = [all[0]!, all[all.length - 1]!];
+    const { file, logStart } = await readBusSegment(bus, parquet, { topic, partition, first, last }, offsets);
+    try {
+      const missing = offsets.size - file.rows;
+      if (missing > 0) {
+        if (logStart <= first)
+          throw new Error(`${missing} records of ${key} are not on the bus: not archived`);
+        observer.missed(missing);
+        logger.error(
+          { key, missing, logStart },
+          'records were deleted by retention before they were archived: an archive that exists is kept',
+        );
+        if (file.rows === 0 || (await bucket.find(key)) !== undefined) return;
+      }
+      await bucket.putFile(key, await file.finish(), PARQUET);
+      observer.wrote('eb');
+    } finally {
+      await file.discard();
     }
-    // Let the ledger take its turn.
-    await new Promise((resolve) => setImmediate(resolve));
-    if (receipts.rows === records) break;
   }
-  if (receipts.rows !== records) {
-    throw new Error(
-      `segment ${segmentKey('receipts', segment)} counts ${records} records, ${receipts.rows} were found: not archived`,
+
+  async #readSegment(client: PoolClient, segment: Segment): Promise<ReadSegment> {
+    const { parquet } = this.#options;
+    const { rows } = await client.query<{ records: string; over: boolean }>(
+      `select s.records, p.next >= (s.segment + 1) * $5 as over
+       from receipt_segments s join ledger_positions p on p.topic = s.topic and p.partition = s.partition
+       where s.platform_run_id = $1 and s.topic = $2 and s.partition = $3 and s.segment = $4`,
+      [segment.run, segment.topic, segment.partition, segment.segment, SEGMENT_OFFSETS],
     );
+    const records = Number(rows[0]?.records ?? 0);
+    const receipts = await parquet.file(RECEIPT_COLUMNS);
+    const offsets = new Set<number>();
+    let quarantine: ParquetFile | undefined;
+    try {
+      const first = segment.segment * SEGMENT_OFFSETS;
+      for (let from = first; from < first + SEGMENT_OFFSETS; from += SLICE_OFFSETS) {
+        for (const row of await readSlice(client, segment, from, from + SLICE_OFFSETS)) {
+          appendReceipt(receipts, RECEIPT_COLUMNS, row);
+          if (row.decision === 'ADMIT') offsets.add(Number(row.record_offset));
+          if (row.decision !== 'QUARANTINE') continue;
+          quarantine ??= await parquet.file(QUARANTINE_COLUMNS);
+          appendReceipt(quarantine, QUARANTINE_COLUMNS, row);
+        }
+        if (receipts.rows === records) break;
+      }
+      if (receipts.rows !== records) {
+        throw new Error(
+          `segment ${segmentKey('receipts', segment)} counts ${records} records, ${receipts.rows} were found: not archived`,
+        );
+      }
+    } catch (error) {
+      await receipts.discard();
+      await quarantine?.discard();
+      throw error;
+    }
+    return { receipts, quarantine, offsets, records, over: rows[0]?.over === true };
   }
-  return { receipts, quarantine, records, over: rows[0]?.over === true };
 }
 
-const COMMON = `
-  ledger_receipt_id(r.platform_run_id, k.decision, k.ingress_topic, r.ingress_partition, r.ingress_offset) as receipt_id,
-  r.platform_run_id, k.scenario_run_id, coalesce(r.event_text, encode(r.event_digest, 'hex')) as event_id,
-  k.event_type, k.event_class, k.decision, to_json(k.reason_codes)::text as reason_codes, k.record_topic,
-  r.record_partition::text as record_partition, r.record_offset::text as record_offset,
-  r.record_offset as record_order,
-  to_char(r.decided_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as decided_at_utc,
-  encode(r.partition_key, 'hex') as partition_key, encode(r.payload_hash, 'hex') as payload_hash,
-  ledger_dedupe_key(r.platform_run_id, k.event_class, coalesce(r.event_text, encode(r.event_digest, 'hex'))) as dedupe_key,
-  k.partitioning_profile_id, k.policy_id, k.policy_revision, k.ingress_topic,
-  r.ingress_partition::text as ingress_partition, r.ingress_offset::text as ingress_offset`;
-
-const OF_SEGMENT = `
-  join receipt_kinds k on k.kind = r.kind
-  where k.record_topic = $2 and r.record_partition = $3 and r.record_offset >= $4 and r.record_offset < $5`;
-
-const SLICE_OF_RUN = `
-  select ${COMMON}, null as original_ingress_partition, null as original_ingress_offset, '[]' as evidence,
-    null::bytea as raw
-  from admitted_receipts r ${OF_SEGMENT} and r.platform_run_id = $1
-  union all
-  select ${COMMON}, r.original_partition::text, r.original_offset::text, coalesce(r.evidence, '[]')::text, r.raw
-  from outcome_receipts r ${OF_SEGMENT} and r.platform_run_id = $1
-  order by record_order`;
-
-const SLICE_WITHOUT_RUN = `
-  select ${COMMON}, r.original_partition::text as original_ingress_partition,
-    r.original_offset::text as original_ingress_offset, coalesce(r.evidence, '[]')::text as evidence, r.raw
-  from outcome_receipts r ${OF_SEGMENT} and r.platform_run_id is null and $1 = ''
-  order by r.record_offset`;
-
-async function readSlice(
-  client: PoolClient,
-  segment: Segment,
-  from: number,
-  to: number,
-): Promise<SegmentRow[]> {
-  const { rows } = await client.query<SegmentRow>(segment.run === '' ? SLICE_WITHOUT_RUN : SLICE_OF_RUN, [
-    segment.run,
-    segment.topic,
-    segment.partition,
-    from,
-    to,
-  ]);
-  return rows;
-}
-
-/** The packed segment has the bytes now. */
-async function forgetRaw(client: PoolClient, segment: Segment): Promise<void> {
-  const first = segment.segment * SEGMENT_OFFSETS;
-  await client.query(
-    `update outcome_receipts r set raw = null from receipt_kinds k
-     where k.kind = r.kind and k.record_topic = $2 and r.record_partition = $3 and r.record_offset >= $4
-       and r.record_offset < $5 and r.raw is not null
-       and ${segment.run === '' ? `r.platform_run_id is null and $1 = ''` : 'r.platform_run_id = $1'}`,
-    [segment.run, segment.topic, segment.partition, first, first + SEGMENT_OFFSETS],
-  );
-}
+const PARQUET = { contentType: 'application/vnd.apache.parquet' };

@@ -1,117 +1,70 @@
-/**
- * One segment's rows as a Parquet file. Ids and times are UTF8, because the writer cannot read its own timestamps
- * back and rounds large integers. The same rows give the same bytes.
- */
-import { Writable } from 'node:stream';
-import parquet, { type ParquetField, type ParquetWriter } from 'parquetjs-lite';
-
-/** Small enough that encoding a group holds up the event loop for tens of milliseconds only. */
-const ROW_GROUP_ROWS = 4096;
-
-const text: ParquetField = { type: 'UTF8', compression: 'GZIP' };
-const textOrNull: ParquetField = { ...text, optional: true };
-const int: ParquetField = { type: 'INT32', compression: 'GZIP' };
-const long: ParquetField = { type: 'INT64', compression: 'GZIP' };
+/** The columns of receipt and quarantine segments. Ids and times are text, as everywhere outside PostgreSQL. */
+import { BIGINT, BLOB, DuckDBBlobValue, INTEGER, VARCHAR, type DuckDBValue } from '@duckdb/node-api';
+import type { ParquetColumns, ParquetFile } from './parquet-file.ts';
 
 /**
  * `record_*` is where the decision stands: the bus record itself for ADMIT, the outcome otherwise. Lists are JSON.
  */
-const RECEIPT_FIELDS = {
-  receipt_id: text,
-  platform_run_id: textOrNull,
-  scenario_run_id: textOrNull,
-  event_id: textOrNull,
-  event_type: textOrNull,
-  event_class: textOrNull,
-  decision: text,
-  reason_codes: text,
-  record_topic: text,
-  record_partition: int,
-  record_offset: long,
-  decided_at_utc: text,
-  partition_key: textOrNull,
-  payload_hash: textOrNull,
-  dedupe_key: textOrNull,
-  partitioning_profile_id: textOrNull,
-  policy_id: textOrNull,
-  policy_revision: textOrNull,
-  ingress_topic: text,
-  ingress_partition: int,
-  ingress_offset: long,
-  original_ingress_partition: { ...int, optional: true },
-  original_ingress_offset: { ...long, optional: true },
-  evidence: text,
-} satisfies Record<string, ParquetField>;
+export const RECEIPT_COLUMNS = {
+  receipt_id: VARCHAR,
+  platform_run_id: VARCHAR,
+  scenario_run_id: VARCHAR,
+  event_id: VARCHAR,
+  event_type: VARCHAR,
+  event_class: VARCHAR,
+  decision: VARCHAR,
+  reason_codes: VARCHAR,
+  record_topic: VARCHAR,
+  record_partition: INTEGER,
+  record_offset: BIGINT,
+  decided_at_utc: VARCHAR,
+  partition_key: VARCHAR,
+  payload_hash: VARCHAR,
+  dedupe_key: VARCHAR,
+  partitioning_profile_id: VARCHAR,
+  policy_id: VARCHAR,
+  policy_revision: VARCHAR,
+  ingress_topic: VARCHAR,
+  ingress_partition: INTEGER,
+  ingress_offset: BIGINT,
+  original_ingress_partition: INTEGER,
+  original_ingress_offset: BIGINT,
+  evidence: VARCHAR,
+} satisfies ParquetColumns;
 
-const QUARANTINE_FIELDS = {
-  receipt_id: text,
-  reason_codes: text,
-  record_topic: text,
-  record_partition: int,
-  record_offset: long,
-  ingress_topic: text,
-  ingress_partition: int,
-  ingress_offset: long,
-  evidence: text,
+export const QUARANTINE_COLUMNS = {
+  receipt_id: VARCHAR,
+  reason_codes: VARCHAR,
+  record_topic: VARCHAR,
+  record_partition: INTEGER,
+  record_offset: BIGINT,
+  ingress_topic: VARCHAR,
+  ingress_partition: INTEGER,
+  ingress_offset: BIGINT,
+  evidence: VARCHAR,
   /** The record's value as it came. */
-  raw: { type: 'BYTE_ARRAY', optional: true, compression: 'GZIP' },
-} satisfies Record<string, ParquetField>;
+  raw: BLOB,
+} satisfies ParquetColumns;
 
-type ReceiptColumn = keyof typeof RECEIPT_FIELDS;
-export type SegmentRow = Readonly<Record<ReceiptColumn, string | null>> & { readonly raw: Buffer | null };
+/** A receipt as the archiver's query gives it: numbers as text. */
+export type SegmentRow = Readonly<Record<keyof typeof RECEIPT_COLUMNS, string | null>> & {
+  readonly raw: Buffer | null;
+};
 
-export class SegmentFile {
-  readonly #fields: Readonly<Record<string, ParquetField>>;
-  readonly #writer: ParquetWriter;
-  readonly #chunks: Buffer[];
-  rows = 0;
-
-  private constructor(
-    fields: Readonly<Record<string, ParquetField>>,
-    writer: ParquetWriter,
-    chunks: Buffer[],
-  ) {
-    this.#fields = fields;
-    this.#writer = writer;
-    this.#chunks = chunks;
+/** Appends a receipt to a file that has these columns. */
+export function appendReceipt(
+  file: ParquetFile,
+  columns: typeof RECEIPT_COLUMNS | typeof QUARANTINE_COLUMNS,
+  row: SegmentRow,
+): void {
+  const cells: DuckDBValue[] = [];
+  for (const [name, type] of Object.entries(columns)) {
+    const value = row[name as keyof SegmentRow];
+    if (value === null) cells.push(null);
+    else if (typeof value !== 'string') cells.push(new DuckDBBlobValue(value));
+    else if (type === BIGINT) cells.push(BigInt(value));
+    else if (type === INTEGER) cells.push(Number(value));
+    else cells.push(value);
   }
-
-  static receipts(): Promise<SegmentFile> {
-    return SegmentFile.#open(RECEIPT_FIELDS);
-  }
-
-  static quarantine(): Promise<SegmentFile> {
-    return SegmentFile.#open(QUARANTINE_FIELDS);
-  }
-
-  static async #open(fields: Readonly<Record<string, ParquetField>>): Promise<SegmentFile> {
-    const chunks: Buffer[] = [];
-    const sink = new Writable({
-      write(chunk: Buffer, _encoding, done) {
-        chunks.push(chunk);
-        done();
-      },
-    });
-    const writer = await parquet.ParquetWriter.openStream(new parquet.ParquetSchema(fields), sink, {
-      rowGroupSize: ROW_GROUP_ROWS,
-    });
-    return new SegmentFile(fields, writer, chunks);
-  }
-
-  async append(row: SegmentRow): Promise<void> {
-    const cells: Record<string, unknown> = {};
-    for (const [name, field] of Object.entries(this.#fields)) {
-      const value = row[name as ReceiptColumn | 'raw'];
-      if (value === null) continue;
-      cells[name] = field.type === 'INT32' || field.type === 'INT64' ? Number(value) : value;
-    }
-    await this.#writer.appendRow(cells);
-    this.rows += 1;
-  }
-
-  /** The whole file. */
-  async close(): Promise<Buffer> {
-    await this.#writer.close();
-    return Buffer.concat(this.#chunks);
-  }
+  file.append(cells);
 }

@@ -240,12 +240,16 @@ class LayeredWindowStore<K, V> extends OrderedStore implements WindowStore<K, V>
   put(key: K, value: V | null, windowStart: number): boolean {
     const { tail, key: keys, value: values } = this.#layout;
     const start = timeText(windowStart);
-    this.layers.observe(windowStart);
+    const ignored = value === null && tail > TIME_BYTES;
+    // What leaves no entry must not move time either: a restore would not know of it.
+    if (!ignored) this.layers.observe(windowStart);
     if (windowStart <= this.layers.observedTime - this.retentionMs) return false;
+    if (ignored) return true;
     const text = delimited(keys.encode(key)) + start;
-    const content = value === null ? null : values.encode(value);
-    if (tail === TIME_BYTES) this.layers.set(text, content);
-    else if (content !== null) this.layers.set(text + this.#nextSequence(text), content);
+    this.layers.set(
+      tail > TIME_BYTES ? text + this.#nextSequence(text) : text,
+      value === null ? null : values.encode(value),
+    );
     return true;
   }
 

@@ -64,6 +64,16 @@ export interface RunTerminalPayload {
   readonly emitted_at_utc: string | null;
 }
 
+export interface RunClosedPayload {
+  readonly run_id: string;
+  /** How the scenario run had ended. */
+  readonly status_state: 'READY' | 'FAILED' | 'QUARANTINED';
+  readonly closed_by: string;
+  readonly reason: string | null;
+  readonly attempt: number;
+  readonly emitted_at_utc: string | null;
+}
+
 export type StopReason = 'end_of_view' | 'max_events' | 'max_events_per_output' | 'cancelled';
 
 interface StreamPayload {

@@ -2,6 +2,7 @@
  * The platform's own kernel: pins, envelope, identifiers, canonical JSON, policies, layout. Every app imports this
  * file and none of its neighbours.
  */
+export * from './artifact-schemas.ts';
 export * from './canonical-avro.ts';
 export * from './canonical-json.ts';
 export * from './class-map.ts';

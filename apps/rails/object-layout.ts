@@ -44,6 +44,7 @@ export interface RunObjects {
     /** `tokens` are the output's partition values in catalogue order, as `name=value`. */
     instanceReceipt(outputId: string, tokens: readonly (readonly [name: string, value: string])[]): string;
     engineAttemptLog(runId: string, attemptNumber: number, stream: 'stdout' | 'stderr'): string;
+    engineAttempt(runId: string, attemptNumber: number): string;
   };
   readonly wsp: { readyRun(messageId: string): string };
   readonly ig: {
@@ -53,6 +54,12 @@ export interface RunObjects {
     quarantine(topic: string, partition: number, segment: number): string;
     readonly activePolicy: string;
     readonly lastHealthProbe: string;
+  };
+  readonly obs: {
+    /** One governance fact. */
+    governanceEvent(eventId: string): string;
+    /** All of them, a projection. */
+    readonly governanceEvents: string;
   };
   /** Parquet segment of the bus archive. */
   eb(topic: string, partition: number, segment: number): string;
@@ -84,6 +91,8 @@ export function runObjects(platformRunId: string): RunObjects {
       engineAttemptLog: (runId, attempt, stream) =>
         `${root}sr/engine_attempt_logs/run_id=${part('run id', runId)}/` +
         `attempt_no=${index('attempt number', attempt, 1)}/${stream}.log`,
+      engineAttempt: (runId, attempt) =>
+        `${root}sr/engine_attempts/${part('run id', runId)}/attempt_no=${index('attempt number', attempt, 1)}.json`,
     },
     wsp: { readyRun: (messageId) => `${root}wsp/ready_runs/${part('message id', messageId)}.jsonl` },
     ig: {
@@ -91,6 +100,10 @@ export function runObjects(platformRunId: string): RunObjects {
       quarantine: (topic, partition, number) => segment('ig/quarantine', topic, partition, number),
       activePolicy: `${root}ig/policy/active.json`,
       lastHealthProbe: `${root}ig/health/last_probe.json`,
+    },
+    obs: {
+      governanceEvent: (eventId) => `${root}obs/governance/events/${part('event id', eventId)}.json`,
+      governanceEvents: `${root}obs/governance/events.jsonl`,
     },
     eb: (topic, partition, number) => segment('eb', topic, partition, number),
   };

@@ -5,10 +5,19 @@
  * the same result. A run found half-way after a crash therefore ends as if nothing had happened.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { epochMillisToMicros, microsToEpochMillis } from '../rails/index.ts';
-import { collectEvidence, type CompleteEvidence, type Finding, type IncompleteEvidence } from './evidence.ts';
-import { factsViewOf, readyFact, terminalFact } from './facts.ts';
+import { microsToEpochMillis, type WorldKey } from '../rails/index.ts';
+import {
+  cannotBeReused,
+  collectEvidence,
+  type CompleteEvidence,
+  type ExpectedPack,
+  type Finding,
+  type IncompleteEvidence,
+} from './evidence.ts';
+import { emissionNow, factsViewOf, readyFact, terminalFact } from './facts.ts';
+import { instanceProof } from './instance-proof.ts';
 import type { Lease } from './lease.ts';
+import { makeWorld } from './make-world.ts';
 import { publishNext, PublishFailed } from './outbox.ts';
 import { planRun, trafficModeOf } from './plan.ts';
 import { ScenarioRunnerError, type ReasonCode } from './reason-codes.ts';
@@ -57,6 +66,14 @@ const ENDS_THE_RUN: ReadonlySet<ReasonCode> = new Set([
   'PLAN_INVALID',
   'PLAN_DRIFT',
   'FACTS_VIEW_DRIFT',
+  'INSTANCE_RECEIPT_DRIFT',
+  'ENGINE_COMMAND_MISSING',
+  'ENGINE_COMMAND_TEMPLATE_UNRESOLVED',
+  'ENGINE_INVOCATION_INVALID',
+  'ENGINE_RECEIPT_INVALID',
+  'ENGINE_RECEIPT_MISMATCH',
+  'ATTEMPT_LIMIT_EXCEEDED',
+  'ORACLE_PACK_INVALID',
 ]);
 
 async function commitPlan(context: RunnerContext, lease: Lease, run: Run): Promise<Run> {
@@ -86,9 +103,22 @@ async function proveAndEnd(context: RunnerContext, lease: Lease, found: Run, wai
   await step(context, 'plan_written', run);
   const deadline = microsToEpochMillis(plan.evidence_deadline_utc);
   const returnAt = Math.min(deadline, Date.now() + waitMs);
+  // A world that is being made goes on being made, whatever the strategy was.
+  if (run.packRoot === null || run.state === 'EXECUTING') run = await makeWorld(context, lease, run, plan);
   for (;;) {
-    const evidence = await collectEvidence(context.oracle, run.packRoot, run.request, plan);
+    const packRoot = packRootOf(run);
+    const evidence = await collectEvidence(
+      context.oracle,
+      packRoot,
+      run.request,
+      plan,
+      expectedPack(context, run),
+    );
     await step(context, 'evidence_collected', run);
+    if (evidence.outcome !== 'COMPLETE' && mayInvoke(context, run, plan) && cannotBeReused(evidence)) {
+      run = await makeWorld(context, lease, run, plan);
+      continue;
+    }
     if (evidence.outcome === 'COMPLETE') return commitReady(context, lease, run, plan, evidence);
     if (evidence.outcome !== 'WAITING' || Date.now() >= deadline) {
       return endWithout(context, lease, run, endOf(evidence));
@@ -98,6 +128,28 @@ async function proveAndEnd(context: RunnerContext, lease: Lease, found: Run, wai
     context.onWaiting?.(evidence.findings, returnAt);
     await sleep(Math.min(EVIDENCE_POLL_MS, Math.max(0, returnAt - Date.now())));
   }
+}
+
+/** AUTO asks the engine once reuse has proven impossible, and only before it has asked it. */
+function mayInvoke(context: RunnerContext, run: Run, plan: RunPlan): boolean {
+  return plan.strategy === 'AUTO' && run.state === 'PLANNED' && context.engine !== undefined;
+}
+
+/** Set when the run's world was made for it and its pack is a matter of somebody's next step. */
+function expectedPack(context: RunnerContext, run: Run): ExpectedPack | undefined {
+  if (run.packRoot === run.requestedPackRoot) return undefined;
+  return {
+    wayOut:
+      context.packer === undefined
+        ? "whoever holds the oracle store's writer keys makes it with `fp oracle prepare --engine-run <folder>`, " +
+          `the folder being the newest below ${context.engineRunsDir}/${run.runId}`
+        : 'submit again to pack it again',
+  };
+}
+
+function packRootOf(run: Run): string {
+  if (run.packRoot !== null) return run.packRoot;
+  throw new ScenarioRunnerError('RUN_STATE_CONFLICT', `run ${run.runId} is ${run.state} and has no pack`);
 }
 
 async function commitWaiting(
@@ -129,14 +181,16 @@ async function commitReady(
   evidence: CompleteEvidence,
 ): Promise<Run> {
   const refs = context.objects.refs(run);
-  const facts = factsViewOf(run, plan, trafficModeOf(run.request, context.policy), evidence, refs);
+  const instanceProofs = evidence.locators.map((locator) =>
+    instanceProof(locator, worldOf(run), context.objects.instanceProofRef(run, locator)),
+  );
+  for (const proof of instanceProofs) await context.objects.writeInstanceProof(run, proof);
+  await step(context, 'instance_proofs_written', run);
+  const mode = trafficModeOf(run.request, context.policy);
+  const facts = factsViewOf(run, plan, mode, { ...evidence, instanceProofs }, refs);
   await context.objects.writeFactsView(facts);
   await step(context, 'facts_view_written', run);
-  const ready = readyFact(facts, plan, refs.factsView, run.replay, {
-    attempt: 1,
-    nowUtc: epochMillisToMicros(Date.now()),
-    environment: context.environment,
-  });
+  const ready = readyFact(facts, plan, refs.factsView, run.replay, emissionNow(context));
   const committed = await context.store.commit(
     lease,
     run,
@@ -160,7 +214,12 @@ async function commitReady(
   return committed;
 }
 
-interface End {
+function worldOf({ request }: Run): WorldKey {
+  const { manifest_fingerprint, parameter_hash, scenario_id, seed } = request;
+  return { manifest_fingerprint, parameter_hash, scenario_id, seed };
+}
+
+export interface End {
   readonly state: 'FAILED' | 'QUARANTINED';
   readonly code: ReasonCode;
   readonly reason: string;
@@ -181,12 +240,8 @@ function endOf(evidence: IncompleteEvidence): End {
   }
 }
 
-async function endWithout(context: RunnerContext, lease: Lease, run: Run, end: End): Promise<Run> {
-  const terminal = terminalFact(run, end, context.objects.refs(run), {
-    attempt: 1,
-    nowUtc: epochMillisToMicros(Date.now()),
-    environment: context.environment,
-  });
+export async function endWithout(context: RunnerContext, lease: Lease, run: Run, end: End): Promise<Run> {
+  const terminal = terminalFact(run, end, context.objects.refs(run), emissionNow(context));
   const ended = await context.store.commit(
     lease,
     run,
@@ -213,7 +268,7 @@ async function endWithout(context: RunnerContext, lease: Lease, run: Run, end: E
 }
 
 /** Writes what an ended run leaves in the store, then publishes what it owes. */
-async function tell(context: RunnerContext, run: Run): Promise<void> {
+export async function tell(context: RunnerContext, run: Run): Promise<void> {
   await project(context, run);
   await step(context, 'status_written', run);
   if (run.readySignal !== null) {

@@ -26,6 +26,7 @@ import {
   sourceLocatorDigest,
   type WorldKey,
 } from '../rails/index.ts';
+import { locatorFault } from './locator-check.ts';
 import type { ReasonCode } from './reason-codes.ts';
 import type {
   GateReceipt,
@@ -45,6 +46,12 @@ export interface CompleteEvidence {
   readonly outputs: readonly ReadyOutput[];
   readonly pack: OraclePackRef;
   readonly seal: PackSeal;
+}
+
+/** A world that was made for the run: its pack may still be on its way. */
+export interface ExpectedPack {
+  /** What has to happen for it to arrive, for people. */
+  readonly wayOut: string;
 }
 
 export interface Finding {
@@ -89,9 +96,10 @@ export async function collectEvidence(
   packRoot: string,
   request: CanonicalRunRequest,
   plan: RunPlan,
+  expected?: ExpectedPack,
 ): Promise<Evidence> {
   const pack = await found(readPack(store, packRoot), PACK_FINDINGS, packRoot);
-  if (isFinding(pack)) return verdict([pack])!;
+  if (isFinding(pack)) return verdict([expected === undefined ? pack : stillToCome(pack, expected)])!;
   const world = pack.manifest.world_key;
   const mismatch = worldMismatch(request, world);
   if (mismatch !== undefined) return verdict([mismatch])!;
@@ -137,7 +145,11 @@ export async function collectEvidence(
     }
     const parts = await wrongParts(store, outputId, filesOf(pack, view, outputId), hashing);
     findings.push(...parts);
-    locators.push(locatorOf(pack, outputId));
+    const locator = locatorOf(pack, outputId);
+    const packed = pack.manifest.outputs.find((output) => output.output_id === outputId);
+    const fault = locatorFault(locator, { world, ...(packed === undefined ? {} : { parts: packed.parts }) });
+    if (fault !== undefined) findings.push({ severity: 'CONFLICT', subject: outputId, ...fault });
+    locators.push(locator);
     outputs.push(readyOutput(pack, view, outputId));
   }
   return (
@@ -150,6 +162,17 @@ export async function collectEvidence(
       seal: sealOf(pack),
     }
   );
+}
+
+/** A pack that is not there yet, or not sealed yet, is waited for when it is known to be on its way. */
+function stillToCome(finding: Finding, expected: ExpectedPack): Finding {
+  if (finding.code !== 'ORACLE_PACK_MISSING' && finding.code !== 'ORACLE_PACK_NOT_SEALED') return finding;
+  return { ...finding, severity: 'MISSING', detail: `${finding.detail}; ${expected.wayOut}` };
+}
+
+/** Nothing at the root can serve this request, and nothing there contradicts it: another world may. */
+export function cannotBeReused(evidence: IncompleteEvidence): boolean {
+  return evidence.code === 'ORACLE_PACK_MISSING' || evidence.code === 'ORACLE_PACK_MISMATCH';
 }
 
 function worldMismatch(request: CanonicalRunRequest, world: WorldKey): Finding | undefined {
@@ -317,8 +340,8 @@ function sealOf(pack: OraclePack): PackSeal {
 type FindingOf = Readonly<Record<string, readonly [Finding['severity'], ReasonCode]>>;
 
 const PACK_FINDINGS: FindingOf = {
-  PACK_ROOT_NOT_FOUND: ['FAIL', 'ORACLE_PACK_INVALID'],
-  PACK_MANIFEST_MISSING: ['FAIL', 'ORACLE_PACK_INVALID'],
+  PACK_ROOT_NOT_FOUND: ['FAIL', 'ORACLE_PACK_MISSING'],
+  PACK_MANIFEST_MISSING: ['FAIL', 'ORACLE_PACK_MISSING'],
   PACK_MANIFEST_INVALID: ['FAIL', 'ORACLE_PACK_INVALID'],
   PACK_NOT_SEALED: ['FAIL', 'ORACLE_PACK_NOT_SEALED'],
   PACK_SEALED_FAILED: ['FAIL', 'ORACLE_PACK_SEALED_FAILED'],

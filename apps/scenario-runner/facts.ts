@@ -8,9 +8,11 @@
 import {
   bundleHash,
   controlEventId,
+  epochMillisToMicros,
   readyMessageId,
   terminalKey,
   type Envelope,
+  type RunClosedPayload,
   type RunReadyPayload,
   type RunTerminalPayload,
   type TrafficMode,
@@ -18,7 +20,7 @@ import {
 import type { CompleteEvidence } from './evidence.ts';
 import type { FactType, OutboxFact } from './outbox.ts';
 import type { ReasonCode } from './reason-codes.ts';
-import type { ReplayRequest, RunFactsView, RunPins, RunPlan } from './run-artifacts.ts';
+import type { InstanceProof, ReplayRequest, RunFactsView, RunPins, RunPlan } from './run-artifacts.ts';
 import type { RunRefs } from './run-objects.ts';
 import type { Run } from './run-store.ts';
 import type { FinalState } from './run-state.ts';
@@ -45,7 +47,7 @@ export function factsViewOf(
   run: Run,
   plan: RunPlan,
   mode: TrafficMode,
-  evidence: CompleteEvidence,
+  evidence: ProvenEvidence,
   refs: RunRefs,
 ): RunFactsView {
   const hash = bundleHash({
@@ -59,7 +61,13 @@ export function factsViewOf(
       digest: { ...receipt.digest },
       artifacts: { ...receipt.artifacts },
     })),
-    instance_receipts: [],
+    instance_receipts: evidence.instanceProofs.map(({ scope, target_ref, ...proof }) => ({
+      ...proof,
+      scope: { ...scope },
+      target_ref: { ...target_ref, content_digest: { ...target_ref.content_digest } },
+      target_digest: { ...proof.target_digest },
+      artifacts: { ...proof.artifacts },
+    })),
     policy_rev: { ...plan.policy_rev },
   });
   return {
@@ -69,6 +77,7 @@ export function factsViewOf(
     pins: runPins(run),
     locators: evidence.locators,
     gate_receipts: evidence.gateReceipts,
+    instance_receipts: evidence.instanceProofs,
     policy_rev: plan.policy_rev,
     bundle_hash: hash,
     plan_ref: refs.plan,
@@ -84,11 +93,33 @@ export function factsViewOf(
   };
 }
 
+/** Evidence with the proofs that were written about it. */
+export interface ProvenEvidence extends CompleteEvidence {
+  /** Sorted by output_id. */
+  readonly instanceProofs: readonly InstanceProof[];
+}
+
 export interface Emission {
   readonly attempt: number;
   /** `micros` text. */
   readonly nowUtc: string;
   readonly environment: string;
+  readonly releaseId: string | null;
+  /** The platform run it is emitted into; the run's own unless an override allows another. */
+  readonly platformRunId?: string;
+}
+
+/** The first emission of a fact by this runner, now. */
+export function emissionNow(context: {
+  readonly environment: string;
+  readonly service: { readonly releaseId: string | null };
+}): Emission {
+  return {
+    attempt: 1,
+    nowUtc: epochMillisToMicros(Date.now()),
+    environment: context.environment,
+    releaseId: context.service.releaseId,
+  };
 }
 
 /** READY of one attempt. Attempts differ in message id, event id and what they ask of the replayer. */
@@ -99,7 +130,7 @@ export function readyFact(
   replay: ReplayRequest,
   emission: Emission,
 ): OutboxFact & { readonly payload: RunReadyPayload } {
-  const { pins } = facts;
+  const pins = { ...facts.pins, platform_run_id: emission.platformRunId ?? facts.pins.platform_run_id };
   const messageId = readyMessageId(
     pins.platform_run_id,
     pins.scenario_run_id,
@@ -127,12 +158,21 @@ export function readyFact(
     policy_rev: facts.policy_rev,
     ...replay,
     emitted_at_utc: emission.nowUtc,
-    service_release_id: null,
+    service_release_id: emission.releaseId,
     environment: emission.environment,
-    provenance: null,
+    provenance:
+      emission.releaseId === null
+        ? null
+        : {
+            service_release_id: emission.releaseId,
+            environment: emission.environment,
+            config_revision: plan.policy_rev.revision,
+            run_config_digest: facts.run_config_digest,
+          },
   };
   return {
     eventType: 'run.ready',
+    emitPlatformRunId: pins.platform_run_id,
     attempt: emission.attempt,
     messageId,
     event: envelope('run.ready', pins, emission, { ...payload }),
@@ -166,9 +206,36 @@ export function terminalFact(
   };
   return {
     eventType: 'run.terminal',
+    emitPlatformRunId: run.platformRunId,
     attempt: emission.attempt,
     messageId: key,
     event: envelope('run.terminal', runPins(run), emission, { ...payload }),
+  };
+}
+
+/** The fact that a platform run is over, told to whoever follows this scenario run. */
+export function closedFact(
+  run: Run,
+  state: FinalState,
+  close: { readonly closedBy: string; readonly reason: string | null },
+  emission: Emission,
+): OutboxFact {
+  const payload: RunClosedPayload = {
+    run_id: run.runId,
+    status_state: state,
+    closed_by: close.closedBy,
+    reason: close.reason,
+    attempt: emission.attempt,
+    emitted_at_utc: emission.nowUtc,
+  };
+  const event = envelope('run.closed', runPins(run), emission, { ...payload });
+  return {
+    eventType: 'run.closed',
+    emitPlatformRunId: run.platformRunId,
+    attempt: emission.attempt,
+    // Nobody dedupes a close but by its event.
+    messageId: event.event_id,
+    event,
   };
 }
 

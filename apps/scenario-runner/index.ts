@@ -7,6 +7,6 @@ export type { OraclePackRef, ReadyOutput, ReplayRequest, RunFactsView, RunPins }
 export type { RunRequest } from './run-request.ts';
 export { RUN_STATES, type RunState } from './run-state.ts';
 export { openScenarioRunner, type ScenarioRunner, type ScenarioRunnerOptions } from './runner.ts';
-export { RUN_STEPS, type RunnerContext, type RunStep } from './runner-context.ts';
+export { ENGINE_STEPS, RUN_STEPS, type RunnerContext, type RunStep } from './runner-context.ts';
 export { defaultRunRequest, type RunRequestDefaults } from './default-request.ts';
 export { runStatus, submitRun, type RunOutcome, type RunSubmission } from './submit.ts';

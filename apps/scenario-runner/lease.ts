@@ -88,6 +88,38 @@ export class Lease {
   }
 
   /**
+   * Keeps the lease while something long is done. The work is told through its signal when the lease is lost, and
+   * this then rejects with LEASE_LOST whatever the work says.
+   */
+  async holdDuring<T>(
+    store: { transaction<R>(work: (client: PoolClient) => Promise<R>): Promise<R> },
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const lost = new AbortController();
+    let renewing: Promise<void> = Promise.resolve();
+    const timer = setInterval(
+      () => {
+        renewing = store
+          .transaction((client) => this.renew(client))
+          .catch((error: unknown) => {
+            // A server that is away for a moment takes nothing from us; only a lease that is gone does.
+            if (error instanceof ScenarioRunnerError) lost.abort(error);
+          });
+      },
+      (this.#ttlSeconds * 1000) / 3,
+    );
+    try {
+      const result = await work(lost.signal);
+      lost.signal.throwIfAborted();
+      return result;
+    } finally {
+      clearInterval(timer);
+      // A renewal that is still under way must not outlive the release of the lease.
+      await renewing;
+    }
+  }
+
+  /**
    * Gives the lease back. Releasing a lost lease changes nothing, and a release that cannot reach the server need
    * not: the advisory lock ends with the connection.
    */

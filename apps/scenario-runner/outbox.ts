@@ -9,12 +9,14 @@ import type { PoolClient } from 'pg';
 import type { Envelope, FrontDoorReceipt, PolicyRev } from '../rails/index.ts';
 import { appendRecords, type RecordKind, type RunKey } from './run-record.ts';
 
-export const FACT_TYPES = ['run.ready', 'run.terminal'] as const;
+export const FACT_TYPES = ['run.ready', 'run.terminal', 'run.closed'] as const;
 export type FactType = (typeof FACT_TYPES)[number];
 
 export interface OutboxFact {
   readonly eventType: FactType;
-  /** Counts the facts of this type in the run, from 1. */
+  /** The platform run the fact is told in. */
+  readonly emitPlatformRunId: string;
+  /** Counts the facts of this type and run told there, from 1. */
   readonly attempt: number;
   readonly messageId: string;
   readonly event: Envelope;
@@ -33,22 +35,25 @@ export interface ControlPublisher {
 interface OutboxRow {
   readonly position: string;
   readonly eventType: FactType;
+  readonly emitPlatformRunId: string;
   readonly attempt: number;
   readonly messageId: string;
   readonly event: Envelope;
 }
 
-/** Adds facts in the caller's transaction; an attempt that is there already stays as it is. */
+/** Adds facts in the caller's transaction; an attempt that is there already stays as it is. Returns how many were added. */
 export async function insertFacts(
   client: PoolClient,
   key: RunKey,
   facts: readonly OutboxFact[],
-): Promise<void> {
+): Promise<number> {
+  let added = 0;
   for (const fact of facts) {
-    await client.query(
-      `insert into sr_outbox (platform_run_id, run_id, event_type, attempt, event_id, message_id, event)
-       values ($1, $2, $3, $4, $5, $6, $7)
-       on conflict (platform_run_id, run_id, event_type, attempt) do nothing`,
+    const { rowCount } = await client.query(
+      `insert into sr_outbox
+         (platform_run_id, run_id, event_type, attempt, event_id, message_id, event, emit_platform_run_id)
+       values ($1, $2, $3, $4, $5, $6, $7, $8)
+       on conflict (emit_platform_run_id, run_id, event_type, attempt) do nothing`,
       [
         key.platformRunId,
         key.runId,
@@ -57,9 +62,12 @@ export async function insertFacts(
         fact.event.event_id,
         fact.messageId,
         JSON.stringify(fact.event),
+        fact.emitPlatformRunId,
       ],
     );
+    added += rowCount ?? 0;
   }
+  return added;
 }
 
 export class PublishFailed extends Error {
@@ -84,7 +92,7 @@ export async function publishNext(
 ): Promise<PublishedFact | undefined> {
   const outcome = await transaction(async (client) => {
     const { rows } = await client.query<OutboxRow>(
-      `select position, event_type as "eventType", attempt, message_id as "messageId", event from sr_outbox
+      `select position, event_type as "eventType", emit_platform_run_id as "emitPlatformRunId", attempt, message_id as "messageId", event from sr_outbox
        where platform_run_id = $1 and run_id = $2 and published_at is null
        order by position limit 1 for update skip locked`,
       [key.platformRunId, key.runId],
@@ -121,9 +129,11 @@ export async function publishNext(
   return outcome;
 }
 
+const RECORDED_AS = { 'run.ready': 'READY', 'run.terminal': 'TERMINAL', 'run.closed': 'RUN_CLOSE' } as const;
+
 function recordKind(fact: OutboxRow, outcome: 'PUBLISHED' | 'FAILED'): RecordKind {
   if (fact.attempt > 1) return `REEMIT_${outcome}`;
-  const kind = fact.eventType === 'run.ready' ? 'READY' : 'TERMINAL';
+  const kind = RECORDED_AS[fact.eventType];
   return outcome === 'PUBLISHED' ? `${kind}_PUBLISHED` : `${kind}_PUBLISH_FAILED`;
 }
 
@@ -132,7 +142,7 @@ function what(fact: OutboxRow): { event_type: FactType; attempt: number; message
 }
 
 export interface OutboxState {
-  /** Highest attempt of this type that was ever decided; 0 when none. */
+  /** Highest attempt of this type that was ever decided for the platform run emitted into; 0 when none. */
   readonly lastAttempt: number;
   /** Facts of the run, of any type, that are still to be published. */
   readonly pending: number;
@@ -145,14 +155,15 @@ export async function outboxState(
   key: RunKey,
   eventType: FactType,
   windowSeconds: number,
+  emitPlatformRunId: string = key.platformRunId,
 ): Promise<OutboxState> {
   const { rows } = await client.query<OutboxState>(
-    `select coalesce(max(attempt) filter (where event_type = $3), 0)::int as "lastAttempt",
-       count(*) filter (where published_at is null)::int as pending,
-       count(*) filter (where event_type = $3 and attempt > 1 and created_at > clock_timestamp() - make_interval(secs => $4))::int
+    `select coalesce(max(attempt) filter (where event_type = $3 and emit_platform_run_id = $5), 0)::int as "lastAttempt",
+       count(*) filter (where published_at is null and platform_run_id = $1)::int as pending,
+       count(*) filter (where event_type = $3 and platform_run_id = $1 and attempt > 1 and created_at > clock_timestamp() - make_interval(secs => $4))::int
          as recent
-     from sr_outbox where platform_run_id = $1 and run_id = $2`,
-    [key.platformRunId, key.runId, eventType, windowSeconds],
+     from sr_outbox where run_id = $2 and (platform_run_id = $1 or emit_platform_run_id = $5)`,
+    [key.platformRunId, key.runId, eventType, windowSeconds, emitPlatformRunId],
   );
   return rows[0]!;
 }

@@ -2,15 +2,16 @@
  * Emitting the end of a run again: READY as a new attempt (with a message id of its own, so that consumers which
  * have finished the earlier one act again), or the terminal fact.
  */
-import { Ajv } from 'ajv';
-import { epochMillisToMicros } from '../rails/index.ts';
+import { artifactProblems } from '../rails/index.ts';
 import { publishOwed } from './advance.ts';
-import { readyFact, terminalFact } from './facts.ts';
+import { approveCrossRun, type CrossRunOverride } from './cross-run-override.ts';
+import { emissionNow, readyFact, terminalFact } from './facts.ts';
 import { Lease } from './lease.ts';
 import { insertFacts, outboxState, PublishFailed, type FactType, type OutboxFact } from './outbox.ts';
+import { assertOpen } from './platform-runs.ts';
 import { ScenarioRunnerError } from './reason-codes.ts';
 import type { ReplayRequest } from './run-artifacts.ts';
-import { appendRecords } from './run-record.ts';
+import { appendRecords, type RecordEntry } from './run-record.ts';
 import { isFinal } from './run-state.ts';
 import type { Run } from './run-store.ts';
 import type { RunnerContext } from './runner-context.ts';
@@ -26,6 +27,9 @@ export interface ReemitRequest {
   readonly dry_run?: boolean;
   readonly reason?: string;
   readonly requested_by?: string;
+  /** Another platform run to emit READY into; takes an override. */
+  readonly emit_platform_run_id?: string;
+  readonly cross_run_override?: CrossRunOverride;
   /** What the new READY asks of the replayer; what is left out stays as the run first asked. */
   readonly replay?: Partial<ReplayRequest>;
 }
@@ -33,6 +37,8 @@ export interface ReemitRequest {
 export interface ReemitOutcome {
   readonly run_id: string;
   readonly platform_run_id: string;
+  /** Where the fact was emitted: the run's own platform run, unless an override said otherwise. */
+  readonly emit_platform_run_id: string;
   readonly status_state: Run['state'];
   readonly event_type: FactType;
   /** The attempt that was, or with a dry run would be, emitted. */
@@ -44,44 +50,16 @@ export interface ReemitOutcome {
   readonly published: boolean;
 }
 
-const CAP = { type: ['integer', 'null'], minimum: 1 };
-
-const isReemitRequest = new Ajv({ allErrors: true, allowUnionTypes: true }).compile<ReemitRequest>({
-  type: 'object',
-  additionalProperties: false,
-  required: ['platform_run_id', 'run_id', 'reemit_kind'],
-  properties: {
-    platform_run_id: { type: 'string', pattern: '^platform_[0-9]{8}T[0-9]{6}Z$' },
-    run_id: { type: 'string', pattern: '^[a-f0-9]{32}$' },
-    reemit_kind: { enum: REEMIT_KINDS },
-    dry_run: { type: 'boolean' },
-    reason: { type: 'string', minLength: 1, maxLength: 1024 },
-    requested_by: { type: 'string', minLength: 1, maxLength: 256 },
-    replay: {
-      type: 'object',
-      additionalProperties: false,
-      properties: {
-        speedup: { type: ['number', 'null'], minimum: 0 },
-        max_events: CAP,
-        max_events_per_output: CAP,
-      },
-    },
-  },
-});
-
 /**
  * Emits the end of a run again. A fact that an earlier call could not publish goes out first, and alone: that
  * repairs a failed publication without a new attempt. Throws REEMIT_NOT_FOUND, REEMIT_NOT_APPLICABLE,
- * REEMIT_READY_ONLY_MISMATCH, REEMIT_TERMINAL_ONLY_MISMATCH, REEMIT_BUSY, REEMIT_RATE_LIMIT, or
+ * REEMIT_READY_ONLY_MISMATCH, REEMIT_TERMINAL_ONLY_MISMATCH, REEMIT_BUSY, REEMIT_RATE_LIMIT, RUN_CLOSED,
+ * CROSS_RUN_OVERRIDE_…, or
  * READY_PUBLISH_FAILED / TERMINAL_PUBLISH_FAILED when the new fact could not be published (it stays owed).
  */
 export async function reemit(context: RunnerContext, input: ReemitRequest): Promise<ReemitOutcome> {
-  if (!isReemitRequest(input)) {
-    const faults = (isReemitRequest.errors ?? []).map(
-      (fault) => `${fault.instancePath} ${fault.message ?? ''}`,
-    );
-    throw new ScenarioRunnerError('REEMIT_REQUEST_INVALID', faults.join('; '));
-  }
+  const faults = artifactProblems('reemit_request', input);
+  if (faults.length > 0) throw new ScenarioRunnerError('REEMIT_REQUEST_INVALID', faults.join('; '));
   const run = await context.store.find({ platformRunId: input.platform_run_id, runId: input.run_id });
   if (run === undefined) {
     throw new ScenarioRunnerError(
@@ -130,18 +108,25 @@ async function emit(
 ): Promise<ReemitOutcome> {
   const { store, policy, policyRev } = context;
   const eventType = run.state === 'READY' ? 'run.ready' : 'run.terminal';
+  const into = request.emit_platform_run_id ?? run.platformRunId;
+  const crossing = into !== run.platformRunId;
+  const approval = crossing ? await approve(context, run, into, request) : undefined;
   const decided = await store.transaction(async (client) => {
     await lease.renew(client);
+    await assertOpen(client, into);
     const { lastAttempt, pending, recent } = await outboxState(
       client,
       run,
       eventType,
       policy.reemit.window_seconds,
+      into,
     );
     if (pending > 0) return { fact: factOf(context, run, lastAttempt, request), isNew: false };
-    const fact = factOf(context, run, lastAttempt + 1, request);
+    // Attempt 1 is the run's own, should it ever be submitted there too.
+    const fact = factOf(context, run, Math.max(lastAttempt, crossing ? 1 : 0) + 1, request);
     const asked = {
       reemit_kind: request.reemit_kind,
+      emit_platform_run_id: into,
       attempt: fact.attempt,
       reason: request.reason ?? null,
       requested_by: request.requested_by ?? null,
@@ -157,13 +142,19 @@ async function emit(
           `and its policy allows ${policy.reemit.max_per_window}; try again later`,
       );
     }
-    await appendRecords(client, run, policyRev, [{ event_kind: 'REEMIT_REQUESTED', details: asked }]);
-    await insertFacts(client, run, [fact]);
+    await appendRecords(client, run, policyRev, [
+      { event_kind: 'REEMIT_REQUESTED', details: asked },
+      { event_kind: 'GOV_REEMIT_KEY', details: { message_id: fact.messageId, attempt: fact.attempt } },
+      ...(approval === undefined ? [] : [approval]),
+    ]);
+    // Another run of the same key may just have taken this attempt of the platform run.
+    if ((await insertFacts(client, run, [fact])) === 0) throw busy(run);
     return { fact, isNew: true };
   });
   const outcome = {
     run_id: run.runId,
     platform_run_id: run.platformRunId,
+    emit_platform_run_id: into,
     status_state: run.state,
     event_type: eventType,
     attempt: decided.fact.attempt,
@@ -185,8 +176,31 @@ async function emit(
   return { ...outcome, published: true };
 }
 
+/** What an emission into another platform run takes. */
+async function approve(
+  context: RunnerContext,
+  run: Run,
+  into: string,
+  request: ReemitRequest,
+): Promise<RecordEntry> {
+  if (run.state !== 'READY') {
+    throw new ScenarioRunnerError(
+      'REEMIT_NOT_APPLICABLE',
+      `run ${run.platformRunId}/${run.runId} is ${run.state}; only READY is emitted into another platform run`,
+    );
+  }
+  const approval = await approveCrossRun(context, run, into, request.cross_run_override);
+  // What the run owes of its own goes out first, so that what follows is this emission and nothing else.
+  if (request.dry_run !== true) await publishOwed(context, run);
+  return approval;
+}
+
 function factOf(context: RunnerContext, run: Run, attempt: number, request: ReemitRequest): OutboxFact {
-  const emission = { attempt, nowUtc: epochMillisToMicros(Date.now()), environment: context.environment };
+  const emission = {
+    ...emissionNow(context),
+    attempt,
+    ...(request.emit_platform_run_id === undefined ? {} : { platformRunId: request.emit_platform_run_id }),
+  };
   const { factsView, plan, factsViewRef } = run;
   if (run.state === 'READY' && factsView !== null && plan !== null && factsViewRef !== null) {
     return readyFact(factsView, plan, factsViewRef, { ...run.replay, ...request.replay }, emission);

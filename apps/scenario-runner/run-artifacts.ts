@@ -4,7 +4,7 @@
  * Field names are the contract's. Plan, facts view and ready signal are write-once; the status and the record are
  * projections of Postgres, which is where the truth is decided.
  */
-import type { PolicyRev, RunReadyPayload, TrafficMode } from '../rails/index.ts';
+import type { PolicyRev, RunReadyPayload, TrafficMode, WorldKey } from '../rails/index.ts';
 import type { ReasonCode } from './reason-codes.ts';
 import type { Strategy } from './run-request.ts';
 import type { RunState } from './run-state.ts';
@@ -89,6 +89,8 @@ export interface RunFactsView {
   readonly locators: readonly OutputLocator[];
   /** Sorted by gate_id. */
   readonly gate_receipts: readonly GateReceipt[];
+  /** Sorted by output_id. */
+  readonly instance_receipts: readonly InstanceProof[];
   readonly policy_rev: PolicyRev;
   readonly bundle_hash: string;
   readonly plan_ref: string;
@@ -103,6 +105,55 @@ export interface RunFactsView {
   /** In catalogue order: context first, then the event stream. */
   readonly outputs: readonly ReadyOutput[];
 }
+
+/** One output of one world as this platform run has proven it; another run over it must find the same. */
+export interface InstanceProof {
+  readonly output_id: string;
+  readonly status: 'PASS';
+  readonly scope: WorldKey;
+  readonly target_ref: OutputLocator;
+  readonly target_digest: Digest;
+  readonly receipt_kind: 'instance_proof';
+  readonly artifacts: { readonly receipt_path: string };
+}
+
+/** What the engine is asked to make. */
+export interface EngineInvocation {
+  readonly manifest_fingerprint: string;
+  readonly parameter_hash: string;
+  readonly seed: string;
+  readonly run_id: string;
+  readonly scenario_binding: { readonly scenario_id: string } | { readonly scenario_set: readonly string[] };
+  readonly request_id?: string;
+  readonly invoker?: string;
+  readonly notes?: string;
+}
+
+interface EngineAttemptBase {
+  readonly run_id: string;
+  readonly attempt_id: string;
+  /** From 1. */
+  readonly attempt_no: number;
+  readonly started_at_utc: string;
+  readonly ended_at_utc: string;
+  readonly duration_ms: number;
+  readonly invocation: EngineInvocation;
+  readonly invoker?: string;
+  readonly logs_ref: { readonly stdout_ref: string; readonly stderr_ref: string };
+}
+
+/** One run of the engine that has ended. */
+export type EngineAttempt = EngineAttemptBase &
+  (
+    | {
+        readonly outcome: 'SUCCEEDED';
+        /** Absolute path of the folder it wrote. */
+        readonly engine_run_root: string;
+        /** The engine's own id, from its receipt. */
+        readonly engine_run_id: string;
+      }
+    | { readonly outcome: 'FAILED'; readonly reason_code: ReasonCode; readonly reason: string }
+  );
 
 /** How fast and how far a run asks to be replayed; null leaves it to the replayer's policy. */
 export type ReplayRequest = Pick<RunReadyPayload, 'speedup' | 'max_events' | 'max_events_per_output'>;

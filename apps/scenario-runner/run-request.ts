@@ -4,9 +4,7 @@
  * Unknown fields are refused, a scenario is one id or a set, and the window is a half-open interval of instants with
  * explicit offsets. Two requests that mean the same give the same canonical request.
  */
-import { Ajv } from 'ajv';
-import ajvFormats from 'ajv-formats';
-import { isUint64, scenarioSetId } from '../rails/index.ts';
+import { artifactProblems, isUint64, scenarioSetId } from '../rails/index.ts';
 import { ScenarioRunnerError } from './reason-codes.ts';
 
 export const STRATEGIES = ['AUTO', 'FORCE_REUSE', 'FORCE_INVOKE'] as const;
@@ -58,69 +56,14 @@ export interface CanonicalRunRequest {
   readonly invoker: string | null;
 }
 
-const TOKEN = { type: 'string', pattern: '^[A-Za-z0-9_.\\-]+$', minLength: 1, maxLength: 128 };
-const HEX64 = { type: 'string', pattern: '^[a-f0-9]{64}$' };
-/** PostgreSQL's text cannot hold U+0000. */
-const PRINTABLE = '^[^\\u0000]*$';
-const SCENARIO_ID = { type: 'string', minLength: 1, maxLength: 512, pattern: PRINTABLE };
-const INSTANT = { type: 'string', format: 'date-time' };
-
-const RUN_REQUEST_SCHEMA = {
-  type: 'object',
-  additionalProperties: false,
-  required: ['run_equivalence_key', 'manifest_fingerprint', 'parameter_hash', 'seed', 'scenario', 'window'],
-  properties: {
-    run_equivalence_key: { type: 'string', minLength: 1, maxLength: 512, pattern: PRINTABLE },
-    manifest_fingerprint: HEX64,
-    parameter_hash: HEX64,
-    seed: {
-      anyOf: [
-        { type: 'string', pattern: '^(0|[1-9][0-9]{0,19})$' },
-        { type: 'integer', minimum: 0 },
-      ],
-    },
-    scenario: {
-      type: 'object',
-      additionalProperties: false,
-      minProperties: 1,
-      maxProperties: 1,
-      properties: {
-        scenario_id: SCENARIO_ID,
-        scenario_set: { type: 'array', minItems: 1, items: SCENARIO_ID },
-      },
-    },
-    window: {
-      type: 'object',
-      additionalProperties: false,
-      required: ['window_start_utc', 'window_end_utc', 'window_tz'],
-      properties: {
-        window_start_utc: INSTANT,
-        window_end_utc: INSTANT,
-        window_tz: { type: 'string', minLength: 1, maxLength: 64 },
-      },
-    },
-    request_id: { type: 'string', minLength: 1, maxLength: 256, pattern: PRINTABLE },
-    requested_strategy: { enum: STRATEGIES },
-    output_ids: { type: 'array', minItems: 1, maxItems: 128, items: TOKEN },
-    engine_run_root: { type: 'string', minLength: 1, maxLength: 2048, pattern: '^s3://' },
-    notes: { type: 'string', maxLength: 4096, pattern: PRINTABLE },
-    invoker: { type: 'string', minLength: 1, maxLength: 128, pattern: PRINTABLE },
-  },
-};
-
-const ajv = new Ajv({ allErrors: true, allowUnionTypes: true });
-ajvFormats.default(ajv);
-const isRunRequest = ajv.compile<RunRequest>(RUN_REQUEST_SCHEMA);
-
 /** Checks a request from outside and makes it canonical. Throws RUN_REQUEST_INVALID naming every fault. */
 export function canonicalRunRequest(input: unknown): CanonicalRunRequest {
-  if (!isRunRequest(input)) {
-    const faults = (isRunRequest.errors ?? []).map(
-      (fault) =>
-        `${fault.instancePath === '' ? '(request)' : fault.instancePath} ${fault.message ?? ''}${extra(fault.params)}`,
-    );
-    throw invalid(faults.join('; '));
-  }
+  const faults = artifactProblems('run_request', input);
+  if (faults.length > 0) throw invalid(faults.join('; '));
+  return canonical(input as RunRequest);
+}
+
+function canonical(input: RunRequest): CanonicalRunRequest {
   const start = utcMicros(input.window.window_start_utc);
   const end = utcMicros(input.window.window_end_utc);
   if (start >= end) {
@@ -185,11 +128,6 @@ function isTimeZone(name: string): boolean {
 
 function sortedUnique(values: readonly string[]): string[] {
   return [...new Set(values)].sort();
-}
-
-function extra(params: Record<string, unknown>): string {
-  const name = params['additionalProperty'];
-  return typeof name === 'string' ? `: '${name}'` : '';
 }
 
 function invalid(reason: string): ScenarioRunnerError {

@@ -9,6 +9,7 @@ import type { Pool, PoolClient } from 'pg';
 import type { PolicyRev, RunReadyPayload } from '../rails/index.ts';
 import type { Lease } from './lease.ts';
 import { insertFacts, type OutboxFact } from './outbox.ts';
+import { assertOpen } from './platform-runs.ts';
 import { ScenarioRunnerError, type ReasonCode } from './reason-codes.ts';
 import type { ReplayRequest, RunFactsView, RunPlan } from './run-artifacts.ts';
 import { appendRecords, type RecordEntry, type RunKey } from './run-record.ts';
@@ -21,8 +22,10 @@ export interface Run extends RunKey {
   /** One sentence for people. */
   readonly reason: string | null;
   readonly request: CanonicalRunRequest;
-  /** Root of the pack the run reads, `s3://bucket/path/`. */
-  readonly packRoot: string;
+  /** Root of the pack the run reads, `s3://bucket/path/`; null while its world is still to be made. */
+  readonly packRoot: string | null;
+  /** Root of the pack that was asked for; null when the world is made for the run. */
+  readonly requestedPackRoot: string | null;
   readonly replay: ReplayRequest;
   readonly plan: RunPlan | null;
   readonly factsView: RunFactsView | null;
@@ -38,6 +41,7 @@ export interface RunChange {
   readonly state?: RunState;
   readonly reasonCode?: ReasonCode;
   readonly reason?: string;
+  readonly packRoot?: string;
   readonly plan?: RunPlan;
   readonly factsView?: RunFactsView;
   readonly factsViewRef?: string;
@@ -49,7 +53,7 @@ export interface RunChange {
 const MICROS = `'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'`;
 
 const RUN_COLUMNS = `platform_run_id as "platformRunId", run_id as "runId", state, reason_code as "reasonCode", reason,
-  request, pack_root as "packRoot", replay, plan, facts_view as "factsView", facts_view_ref as "factsViewRef", bundle_hash as "bundleHash",
+  request, pack_root as "packRoot", requested_pack_root as "requestedPackRoot", replay, plan, facts_view as "factsView", facts_view_ref as "factsViewRef", bundle_hash as "bundleHash",
   ready_signal as "readySignal", to_char(updated_at at time zone 'UTC', ${MICROS}) as "updatedAtUtc"`;
 
 export class RunStore {
@@ -66,10 +70,11 @@ export class RunStore {
   async accept(
     key: RunKey,
     intent: { readonly equivalenceKey: string; readonly fingerprint: string },
-    asked: Pick<Run, 'request' | 'packRoot' | 'replay'>,
+    asked: Pick<Run, 'request' | 'requestedPackRoot' | 'replay'>,
     policyRev: PolicyRev,
   ): Promise<Run> {
     return this.transaction(async (client) => {
+      await assertOpen(client, key.platformRunId);
       // The update that changes nothing locks the row, so that of two first users one sees the other's intent.
       const { rows } = await client.query<{ intent_fingerprint: string }>(
         `insert into sr_run_equivalence (run_equivalence_key, run_id, intent_fingerprint) values ($1, $2, $3)
@@ -85,13 +90,14 @@ export class RunStore {
         );
       }
       const opened = await client.query(
-        `insert into sr_runs (platform_run_id, run_id, request, pack_root, replay) values ($1, $2, $3, $4, $5)
+        `insert into sr_runs (platform_run_id, run_id, request, pack_root, requested_pack_root, replay)
+         values ($1, $2, $3, $4, $4, $5)
          on conflict do nothing`,
         [
           key.platformRunId,
           key.runId,
           JSON.stringify(asked.request),
-          asked.packRoot,
+          asked.requestedPackRoot,
           JSON.stringify(asked.replay),
         ],
       );
@@ -156,7 +162,7 @@ export class RunStore {
            reason = case when $3::text is null then reason else $5 end,
            plan = coalesce($6, plan), facts_view = coalesce($7, facts_view),
            facts_view_ref = coalesce($8, facts_view_ref), bundle_hash = coalesce($9, bundle_hash),
-           ready_signal = coalesce($10, ready_signal)
+           ready_signal = coalesce($10, ready_signal), pack_root = coalesce($11, pack_root)
          where platform_run_id = $1 and run_id = $2`,
         [
           run.platformRunId,
@@ -169,6 +175,7 @@ export class RunStore {
           change.factsViewRef ?? null,
           change.factsView?.bundle_hash ?? null,
           json(change.readySignal),
+          change.packRoot ?? null,
         ],
       );
       await appendRecords(client, run, policyRev, change.records ?? []);

@@ -2,6 +2,7 @@
 import { intentFingerprint, scenarioRunId } from '../rails/index.ts';
 import { parseRoot } from '../oracle-store/index.ts';
 import { advance } from './advance.ts';
+import { NO_ENGINE } from './engine-command.ts';
 import { Lease } from './lease.ts';
 import { outboxState, PublishFailed } from './outbox.ts';
 import { assertSamePlan, strategyOf } from './plan.ts';
@@ -9,15 +10,16 @@ import { adoptPlatformRun } from './platform-runs.ts';
 import { ScenarioRunnerError, type ReasonCode } from './reason-codes.ts';
 import type { ReadyOutput, ReplayRequest } from './run-artifacts.ts';
 import type { RunKey } from './run-record.ts';
-import { canonicalRunRequest, type RunRequest } from './run-request.ts';
+import { canonicalRunRequest, type RunRequest, type Strategy } from './run-request.ts';
 import { isFinal, type RunState } from './run-state.ts';
 import type { Run } from './run-store.ts';
 import { step, type RunnerContext } from './runner-context.ts';
+import { packRootProblem } from './settlement-lock.ts';
 
 export interface RunSubmission {
   readonly platform_run_id: string;
-  /** Root of the sealed pack, `s3://bucket/path/`. */
-  readonly pack_root: string;
+  /** Root of the sealed pack, `s3://bucket/path/`; left out, the run's world is made by the engine. */
+  readonly pack_root?: string;
   readonly request: RunRequest;
   /** What READY asks of the replayer; the replayer's policy decides what is left out. */
   readonly replay?: Partial<ReplayRequest>;
@@ -61,22 +63,24 @@ export interface RunOutcome {
  */
 export async function submitRun(context: RunnerContext, submission: RunSubmission): Promise<RunOutcome> {
   const request = canonicalRunRequest(submission.request);
-  const packRoot = packRootOf(context, submission.pack_root);
-  if (strategyOf(request, context.policy) === 'FORCE_INVOKE') {
-    throw new ScenarioRunnerError(
-      'ENGINE_COMMAND_MISSING',
-      'the strategy FORCE_INVOKE needs an engine command and none is configured; use AUTO or FORCE_REUSE with a sealed pack',
-    );
-  }
+  const packRoot = submission.pack_root === undefined ? null : packRootOf(context, submission.pack_root);
+  assertWorldIsToBeHad(context, strategyOf(request, context.policy), packRoot);
   const key: RunKey = {
     platformRunId: submission.platform_run_id,
     runId: scenarioRunId(request.run_equivalence_key),
   };
+  if (request.engine_run_root !== null && packRoot === null) {
+    throw new ScenarioRunnerError(
+      'ENGINE_INVOCATION_INVALID',
+      `engine_run_root ${request.engine_run_root} names a world that exists, and the engine is to make a new one; ` +
+        'leave it out, or name the pack of that world',
+    );
+  }
   await adoptPlatformRun(context.store.pool, key.platformRunId);
   const accepted = await context.store.accept(
     key,
     { equivalenceKey: request.run_equivalence_key, fingerprint: intentFingerprint(request) },
-    { request, packRoot, replay: replayOf(submission.replay) },
+    { request, requestedPackRoot: packRoot, replay: replayOf(submission.replay) },
     context.policyRev,
   );
   assertSameRun(context, accepted, packRoot, request);
@@ -156,11 +160,31 @@ function replayOf(asked: Partial<ReplayRequest> | undefined): ReplayRequest {
   return replay;
 }
 
+function assertWorldIsToBeHad(context: RunnerContext, strategy: Strategy, packRoot: string | null): void {
+  if (strategy === 'FORCE_INVOKE' && packRoot !== null) {
+    throw new ScenarioRunnerError(
+      'RUN_REQUEST_INVALID',
+      `the strategy FORCE_INVOKE has a world made, and the submission names ${packRoot}; leave the pack out, or use AUTO`,
+    );
+  }
+  if (packRoot !== null) return;
+  if (strategy === 'FORCE_REUSE') {
+    throw new ScenarioRunnerError('RUN_REQUEST_INVALID', 'the strategy FORCE_REUSE needs a pack; give one');
+  }
+  if (context.engine === undefined) throw new ScenarioRunnerError('ENGINE_COMMAND_MISSING', NO_ENGINE);
+}
+
 function packRootOf(context: RunnerContext, packRoot: string): string {
   try {
     const { bucket, key } = parseRoot(packRoot);
-    if (bucket !== context.platformBucket) return `s3://${bucket}/${key}/`;
+    if (bucket !== context.platformBucket) {
+      const root = `s3://${bucket}/${key}/`;
+      const problem = packRootProblem(root, context.environment, context.oracleBucket);
+      if (problem === undefined) return root;
+      throw new ScenarioRunnerError('SR_SETTLEMENT_LOCK_FAIL_CLOSED', problem);
+    }
   } catch (error) {
+    if (error instanceof ScenarioRunnerError) throw error;
     throw new ScenarioRunnerError('RUN_REQUEST_INVALID', `pack root: ${(error as Error).message}`, {
       cause: error,
     });
@@ -175,13 +199,14 @@ function packRootOf(context: RunnerContext, packRoot: string): string {
 function assertSameRun(
   context: RunnerContext,
   run: Run,
-  packRoot: string,
+  packRoot: string | null,
   request: ReturnType<typeof canonicalRunRequest>,
 ): void {
-  if (run.packRoot !== packRoot) {
+  if (run.requestedPackRoot !== packRoot) {
     throw new ScenarioRunnerError(
       'ORACLE_PACK_MISMATCH',
-      `run ${run.platformRunId}/${run.runId} reads ${run.packRoot}, this request names ${packRoot}; ` +
+      `run ${run.platformRunId}/${run.runId} was asked to read ${run.requestedPackRoot ?? 'a world of its own'}, ` +
+        `this request names ${packRoot ?? 'none'}; ` +
         'use another run_equivalence_key or platform run',
     );
   }

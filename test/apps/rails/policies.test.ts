@@ -58,6 +58,7 @@ const TABLE = [
   ['case_trigger', 'case_trigger', RTDL, true, 'case.trigger', 'traffic'],
   ['run.ready', 'control', CONTROL, true, 'control', 'control'],
   ['run.terminal', 'control', CONTROL, true, 'control', 'control'],
+  ['run.closed', 'control', CONTROL, true, 'control', 'control'],
   ['stream.started', 'control', CONTROL, true, 'control', 'control'],
   ['stream.progress', 'control', CONTROL, true, 'control', 'control'],
   ['stream.completed', 'control', CONTROL, true, 'control', 'control'],

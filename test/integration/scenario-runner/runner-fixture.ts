@@ -1,5 +1,8 @@
 /** Runners on the real PostgreSQL and object store, each test file in a database and buckets of its own. */
 import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import pg from 'pg';
 import { createLogger, ObjectStore, type Bucket } from '../../../lib/index.ts';
 import { loadSettings, type Envelope, type Settings } from '../../../apps/rails/index.ts';
@@ -30,8 +33,11 @@ export async function runnerFixture(): Promise<RunnerFixture> {
   await onServer(base.postgres.dsn, `create database ${database}`);
   const dsn = new URL(base.postgres.dsn);
   dsn.pathname = `/${database}`;
+  const folder = await mkdtemp(join(tmpdir(), 'scenario-runner-'));
   const settings: Settings = {
     ...base,
+    stateDir: join(folder, 'state'),
+    runsDir: join(folder, 'runs'),
     postgres: { dsn: dsn.toString() },
     objectStore: { ...base.objectStore, bucket: `fraud-platform-test-${id}` },
     oracleStore: { ...base.oracleStore, bucket: `oracle-store-test-${id}` },
@@ -70,6 +76,7 @@ export async function runnerFixture(): Promise<RunnerFixture> {
       await empty(store, settings.objectStore.bucket);
       writer.close();
       store.close();
+      await rm(folder, { recursive: true, force: true });
     },
   };
 }

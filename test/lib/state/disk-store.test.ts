@@ -205,7 +205,7 @@ test('files of another application, kind of store or serde version are wiped; th
   environment.remove();
 });
 
-test('a restore that is cut off goes on from the last group it wrote', (t) => {
+test('a restore that a close cuts off goes on where it stopped', (t) => {
   const environment = new TestEnvironment();
   const changelog = new Changelog();
   for (let offset = 0; offset < 40_000; offset++)

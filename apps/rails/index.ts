@@ -23,6 +23,7 @@ export * from './pins.ts';
 export * from './policies.ts';
 export * from './reason-codes.ts';
 export * from './run-id.ts';
+export * from './run-logs.ts';
 export * from './scalars.ts';
 export * from './schema-policy.ts';
 export * from './settings.ts';

@@ -1,21 +1,24 @@
-/** `fp gate verify`: the bus against the ledger, for one run, with a verdict. */
+/** `fp gate verify`: the bus against the ledger against the object store, for one run, with a verdict. */
 import type { Command } from 'commander';
 import { Client } from 'pg';
+import { ObjectStore } from '../../lib/index.ts';
 import { loadSettings } from '../rails/index.ts';
 import { auditBus } from './bus/bus-audit.ts';
 import { reconcile } from './ledger/reconcile.ts';
+import { checkSegments } from './operations/segment-check.ts';
 
 export function registerVerify(gate: Command): void {
   gate
     .command('verify')
     .description(
-      'read a run back from the bus and compare it with its receipts; exit code 1 when they differ',
+      'read a run back from the bus and compare it with its receipts and their segments; exit code 1 when they differ',
     )
     .option('--run <platform_run_id>', 'the run; default PLATFORM_RUN_ID, else the newest in the ledger')
     .option('--json', 'print JSON')
     .action(async (options: { run?: string; json?: boolean }) => {
       const settings = loadSettings();
       const client = new Client(settings.postgres.dsn);
+      const store = ObjectStore.connect(settings.objectStore);
       await client.connect();
       try {
         const run = options.run ?? process.env['PLATFORM_RUN_ID'] ?? (await newestRun(client));
@@ -36,6 +39,10 @@ export function registerVerify(gate: Command): void {
           differences.push(`${place}: no records, ${records} receipts`);
         if (audit.order_violations > 0)
           differences.push(`${audit.order_violations} records out of order`, ...audit.examples);
+        const segments = await checkSegments(client, store.bucket(settings.objectStore.bucket), run);
+        differences.push(...segments.differences);
+        if (segments.pending === 0 && segments.receipts !== ledger.receipts)
+          differences.push(`segments hold ${segments.receipts} receipts, the ledger ${ledger.receipts}`);
         const verdict = differences.length === 0 ? 'PASS' : 'FAIL';
         const { admitted, duplicate, quarantined } = ledger;
         const report = {
@@ -46,17 +53,24 @@ export function registerVerify(gate: Command): void {
           duplicate,
           quarantined,
           bus: audit.bus,
+          segments: {
+            objects: segments.segments,
+            receipts: segments.receipts,
+            pending: segments.pending,
+          },
         };
         if (options.json === true) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
         else {
           process.stdout.write(
-            `${verdict} ${run}: ${admitted} admitted, ${duplicate} duplicate, ${quarantined} quarantined\n`,
+            `${verdict} ${run}: ${admitted} admitted, ${duplicate} duplicate, ${quarantined} quarantined; ` +
+              `${segments.receipts} receipts in ${segments.segments} segments, ${segments.pending} to be packed\n`,
           );
           for (const difference of differences) process.stdout.write(`  ${difference}\n`);
         }
         if (verdict === 'FAIL') process.exitCode = 1;
       } finally {
         await client.end();
+        store.close();
       }
     });
 }

@@ -9,7 +9,6 @@ import {
   compileEngineEventId,
   loadSettings,
   outputDefinition,
-  type Envelope,
   type Settings,
 } from '../../apps/rails/index.ts';
 import { createAdmin, createLogger, ObjectStore } from '../../lib/index.ts';
@@ -28,8 +27,14 @@ const WORLD = {
 };
 const eventIdOf = compileEngineEventId(outputDefinition(EVENTS));
 
+export interface PushedEvent {
+  readonly event_id: string;
+  readonly payload: Readonly<Record<string, unknown>>;
+  readonly [field: string]: unknown;
+}
+
 /** A valid event as a producer would send it; `flow` and `seq` make its id. */
-export function event(flow: string, seq = 0, change: Partial<Record<keyof Envelope, unknown>> = {}) {
+export function event(flow: string, seq = 0, change: Readonly<Record<string, unknown>> = {}): PushedEvent {
   const payload = {
     flow_id: flow,
     event_seq: seq,
@@ -50,6 +55,22 @@ export function event(flow: string, seq = 0, change: Partial<Record<keyof Envelo
     payload,
     ...change,
   };
+}
+
+const ANCHORS = 's3_flow_anchor_with_fraud_6B';
+const anchorIdOf = compileEngineEventId(outputDefinition(ANCHORS));
+
+/** The anchor of a flow: the bus promises it before the flow's events. */
+export function anchor(flow: string, change: Readonly<Record<string, unknown>> = {}): PushedEvent {
+  const ids = ['merchant_id', 'party_id', 'account_id', 'instrument_id', 'device_id', 'ip_id'];
+  const payload = {
+    flow_id: flow,
+    arrival_seq: 1,
+    ...Object.fromEntries(ids.map((name) => [name, '7'])),
+    ts_utc: '2025-11-22T10:00:00.000000Z',
+    amount: '12.50',
+  };
+  return event(flow, 0, { event_id: anchorIdOf(WORLD, payload), event_type: ANCHORS, payload, ...change });
 }
 
 export interface Door {

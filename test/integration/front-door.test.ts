@@ -3,9 +3,9 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import test, { type ExecutionContext } from 'ava';
 import { runLedger } from '../../apps/ingestion-gate/ledger/index.ts';
 import { serviceToken } from '../../apps/ingestion-gate/http/index.ts';
-import { receiptId } from '../../apps/rails/index.ts';
-import { createLogger } from '../../lib/index.ts';
-import { event, eventually, FrontDoorFixture, RUN, type Door } from './front-door-fixture.ts';
+import { loadPolicies, receiptId, type Envelope } from '../../apps/rails/index.ts';
+import { createLogger, nativeClient, OutgoingBatch, partitionOf, SchemaRegistry } from '../../lib/index.ts';
+import { anchor, EVENTS, event, eventually, FrontDoorFixture, RUN, type Door } from './front-door-fixture.ts';
 
 interface Receipt {
   readonly receipt_id: string;
@@ -460,6 +460,86 @@ test('CI-75 without a gate the door is RED and rejects; it turns GREEN when the 
   } finally {
     await own.close();
   }
+});
+
+test('CI-71 a quarantined record that is re-ingested is decided anew, and both receipts name each other', async (t) => {
+  const { topics, kafka } = fixture.settings;
+  const schema = await new SchemaRegistry({ url: fixture.settings.schemaRegistry.url }).latest(
+    `${topics.ingress}-${EVENTS}`,
+  );
+  const missing = { parent_event_id: null, trace_id: null, span_id: null, emitted_at_utc: null };
+  const misplaced = { ...event('1100'), ...missing };
+  const key = loadPolicies(fixture.settings.policies)
+    .partitioning.profileOf(EVENTS)
+    .key(misplaced as unknown as Envelope)!;
+  const right = partitionOf(Buffer.from(key), 0, key.length, fixture.settings.partitions);
+  const producer = nativeClient.createProducer({ 'bootstrap.servers': kafka.bootstrapServers });
+  const wrong = (right + 1) % fixture.settings.partitions;
+  const batch = new OutgoingBatch(1);
+  batch.add({ topic: topics.ingress, partition: wrong, key, value: schema.encode(misplaced) });
+  await producer.produce(batch);
+  await producer.flush(10_000);
+  const at = `${topics.ingress}/${wrong}/${producer.acknowledged(topics.ingress, wrong)}`;
+  await producer.close(5_000);
+  const receiptAt = (): Promise<Receipt> =>
+    eventually(async () => {
+      const answer = await lookup(t, `ingress=${at}`);
+      return answer.status === 200 ? receiptsOf(answer)[0] : undefined;
+    }, 'the receipt of the misplaced record');
+  const original = await receiptAt();
+  t.deepEqual(original.reason_codes, ['WRONG_PARTITION']);
+
+  const explained = await fixture.run('gate', 'quarantine', 'explain', original.receipt_id);
+  t.is(explained.code, 0, explained.output);
+  t.regex(explained.output, /WRONG_PARTITION[\s\S]*murmur2[\s\S]*way out/);
+  const { code, output } = await fixture.run(
+    ...[
+      'gate',
+      'quarantine',
+      'reingest',
+      original.receipt_id,
+      '--reason',
+      'right partition',
+      '--by',
+      'operator',
+    ],
+  );
+  t.is(code, 0, output);
+  const { outcome } = JSON.parse(output) as {
+    outcome: { decision: string; receipt_id: string; supersedes: unknown };
+  };
+  t.is(outcome.decision, 'ADMIT');
+  t.like(outcome.supersedes, {
+    receipt_id: original.receipt_id,
+    requested_by: 'operator',
+    reason: 'right partition',
+  });
+  t.like(await receiptAt(), { superseded_by: [{ receipt_id: outcome.receipt_id }] });
+});
+
+test('CI-68 CI-80 verify holds the bus against the ledger for one run, and fails when a receipt is missing', async (t) => {
+  const run = 'platform_20260107T000000Z';
+  const lines = [
+    anchor('1110', { platform_run_id: run }),
+    ...Array.from({ length: 4 }, (_, seq) => event('1110', seq, { platform_run_id: run })),
+  ].map((one) => JSON.stringify(one));
+  const { body } = await push(t, lines.join('\n'), { type: 'application/x-ndjson' });
+  for (const { body: one } of body.answers!) {
+    await eventually(async () => {
+      const answer = await lookup(t, `receipt_id=${one.receipt!.receipt_id}`);
+      return answer.status === 200 ? true : undefined;
+    }, 'the receipt');
+  }
+  const verify = async (): Promise<{ code: number; verdict: string; admitted: number }> => {
+    const { code, output } = await fixture.run('gate', 'verify', '--run', run, '--json');
+    return { code, ...(JSON.parse(output) as { verdict: string; admitted: number }) };
+  };
+  t.like(await verify(), { code: 0, verdict: 'PASS', admitted: 5 });
+  await fixture.database.pool.query(
+    `delete from admitted_receipts where platform_run_id = $1 and receipt_hash = ledger_hash($2)`,
+    [run, body.answers![2]!.body.receipt!.receipt_id],
+  );
+  t.like(await verify(), { code: 1, verdict: 'FAIL', admitted: 4 });
 });
 
 test('every route answers undocumented methods, types and paths with a problem', async (t) => {

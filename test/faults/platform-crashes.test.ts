@@ -1,5 +1,6 @@
 /** kill -9 of each service in mid-run: a restart, and the run reconciles to the event as if nothing had happened. */
 import test from 'ava';
+import { sharedBy } from '../support/group-members.ts';
 import { TestPlatform, type ServiceName } from '../support/platform.ts';
 import type { SamplePack } from '../support/sample-pack.ts';
 import type { ServiceProcess } from '../support/service-process.ts';
@@ -41,8 +42,7 @@ test.serial(
   'two gates share a run, one is killed and restarted: order holds and every event is there once',
   async (t) => {
     const second = platform.start('gate');
-    // Both have partitions before the run begins.
-    await second.logged(/"state":"RUNNING"/);
+    await sharedBy(platform.admin, platform.settings.groups.gate, 2, { check: platform.check });
     const run = await platform.submit(pack, { speedup: SPEEDUP });
     await midRun(platform, run);
     await second.kill();

@@ -22,7 +22,10 @@ const TIME_BYTES = 8;
 /** LMDB's limit of 1,978 bytes less the first byte, and the time before the key in the index. */
 const MAX_KEY_BYTES = 1978 - 1 - TIME_BYTES;
 
-/** A restore writes groups of this many changes, or bytes, in one transaction. */
+/**
+ * A restore writes groups of this many changes, or bytes, in one transaction. Larger groups copy fewer pages; but
+ * each change may touch a page of its own, all of which are in memory until the transaction commits (64 MiB here).
+ */
 const GROUP_CHANGES = 16_384;
 const GROUP_BYTES = 8 * 1024 * 1024;
 
@@ -186,8 +189,10 @@ export class LmdbLayer implements CommittedLayer {
     expireBelow: ByteText | null,
   ): void {
     const database = this.#database;
+    // In key order a page of the tree is found in the cache again; in any other it is copied back and forth.
+    const inOrder = [...changes].sort(([a], [b]) => (a < b ? -1 : 1));
     database.transactionSync(() => {
-      for (const [key, value] of changes) {
+      for (const [key, value] of inOrder) {
         if (value === null) database.removeSync(tagged(ENTRY, key));
         else put(database, ENTRY, key, value);
         if (this.#timeOf === null) continue;

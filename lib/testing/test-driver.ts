@@ -67,21 +67,35 @@ export class TestDriver {
   /** Committed next offsets and stream time, by task. */
   readonly #committed = new Map<string, { positions: Map<string, number>; streamTime: number }>();
   readonly #collector: Collector = { batch: new OutgoingBatch() };
+  /** The stores of global tables, by store name. They outlive crashes: their topics are all there is to them. */
+  readonly #globals = new Map<string, StateStore>();
   #now: number;
   #tasks = new Map<string, Task>();
 
   constructor(topology: Topology, options: TestDriverOptions = {}) {
-    this.topology = topology;
     this.#applicationId = options.applicationId ?? 'test';
+    this.topology = topology.bind(this.#applicationId);
     this.#partitions = options.partitions ?? 1;
     this.#autoCommit = options.autoCommit ?? true;
     this.#stateDir = options.stateDir;
     this.#now = options.now ?? 0;
+    for (const { store } of this.topology.globals) {
+      const environment = {
+        applicationId: this.#applicationId,
+        partition: 0,
+        now: () => this.#now,
+        source: () => null,
+        directory: () => {
+          throw new Error(`global table "${store.name}" is kept in memory here`);
+        },
+      };
+      this.#globals.set(store.name, store.create(environment));
+    }
     this.#start();
   }
 
   /** A topic to pipe into. */
-  input<V>(topic: string, serdes: { readonly value: Serde<V> }): TestInput<never, V>;
+  input<V>(topic: string, serdes: { readonly key?: never; readonly value: Serde<V> }): TestInput<never, V>;
   input<K, V>(topic: string, serdes: { readonly key: Serde<K>; readonly value: Serde<V> }): TestInput<K, V>;
   input<K, V>(topic: string, serdes: { readonly key?: Serde<K>; readonly value: Serde<V> }): TestInput<K, V> {
     const log = this.#topic(topic);
@@ -129,8 +143,10 @@ export class TestDriver {
     };
   }
 
-  /** A task's store, uncommitted writes included. */
+  /** A task's store, uncommitted writes included; of a global table, the one that all tasks share. */
   store<S extends StateStore>(spec: StoreSpec<S>, partition = 0): S {
+    const global = this.#globals.get(spec.name);
+    if (global !== undefined) return global as S;
     for (const task of this.#tasks.values()) {
       const at = task.subtopology.stores.indexOf(spec);
       if (at >= 0 && task.partition === partition) return task.stores[at] as S;
@@ -182,6 +198,7 @@ export class TestDriver {
           collector: this.#collector,
           clock: { now: () => this.#now },
           metrics: this.metrics,
+          globals: (name) => this.#globals.get(name)!,
           ...(this.#stateDir === undefined ? {} : { stateDir: this.#stateDir }),
         });
         task.startAt(this.#committedPositions(task), this.#committed.get(task.id)?.streamTime ?? -1);
@@ -217,6 +234,10 @@ export class TestDriver {
   }
 
   #process(topic: string, record: LoggedRecord): void {
+    for (const global of this.topology.globals) {
+      if (global.topic === topic)
+        this.#globals.get(global.store.name)!.restore(packedBatch(record, topic), 0);
+    }
     for (const task of this.#tasks.values()) {
       if (
         task.partition !== record.partition ||
@@ -261,7 +282,10 @@ export class TestDriver {
       );
     }
     this.metrics.commits += 1;
-    const sources = new Set(this.topology.sourceTopics);
+    const sources = new Set([
+      ...this.topology.sourceTopics,
+      ...this.topology.globals.map((global) => global.topic),
+    ]);
     const internal = written.filter(([topic]) => sources.has(topic));
     for (const [topic, record] of internal) this.#process(topic, record);
     if (internal.length > 0 && this.#autoCommit) this.commit();

@@ -7,6 +7,10 @@ import type { Serde } from '../serde/serde.ts';
 import type { StateStore, StoreSpec } from '../state/state-store.ts';
 import type { Punctuation, PunctuationType } from './processor.ts';
 import type { SourceRecord, StreamRecord, TimestampExtractor } from './record.ts';
+import { resolveTopic } from './topic-names.ts';
+import { topicResources, type TopicResource } from './topic-resources.ts';
+
+export { changelogTopic, resolveTopic } from './topic-names.ts';
 
 /** Operators are typed at the builder's surface; inside the graph the types are erased. */
 export type AnyRecord = StreamRecord<unknown, unknown>;
@@ -16,6 +20,17 @@ export interface Receiver {
   receive(record: AnyRecord): void;
   close?(): void;
 }
+
+/**
+ * A number that lives and dies with the task's transactions: set while processing, kept when the commit succeeds,
+ * back to its committed content when it is aborted. NaN until it is first set.
+ */
+export interface Cell {
+  value: number;
+}
+
+/** Why an operator left a record out, as Kafka Streams' dropped-records metric counts it. */
+export type DropReason = 'late' | 'null-key' | 'null-value' | 'out-of-order' | 'stale-response';
 
 /** The batch that outputs go to. The runtime swaps it when it seals a transaction. */
 export interface Collector {
@@ -28,6 +43,12 @@ export interface TaskEnvironment {
   readonly collector: Collector;
   readonly task: { readonly subtopology: number; readonly partition: number };
   store(name: string): StateStore;
+  /** The instance-wide store of a global table. */
+  global(name: string): StateStore;
+  /** The cell of this name; operators prefix it with their own name. */
+  cell(name: string): Cell;
+  /** Counts a record that an operator left out. */
+  drop(reason: DropReason): void;
   schedule(intervalMs: number, type: PunctuationType, callback: (time: number) => void): Punctuation;
   streamTime(): number;
   wallTime(): number;
@@ -71,7 +92,24 @@ export interface SinkSpec {
   /** Topics it may write: one for a static sink, the declared ones for a dynamic sink. */
   readonly topics: readonly string[];
   readonly serdes: readonly Serde<unknown>[];
-  instantiate(environment: TaskEnvironment): Receiver;
+  /** @param resolve gives the topic of an application for a topic of the graph */
+  instantiate(environment: TaskEnvironment, resolve?: (topic: string) => string): Receiver;
+}
+
+/** A topic that every instance reads whole, into one store that all its tasks see. Not part of a subtopology. */
+export interface GlobalSpec {
+  readonly name: string;
+  readonly topic: string;
+  /** Takes the topic's records through `restore`: key and value bytes as they are. It has no changelog. */
+  readonly store: StoreSpec<StateStore>;
+}
+
+/** A topic between two subtopologies of the graph. */
+export interface InternalTopicSpec {
+  /** Its name in the graph, starting with `internal:`. */
+  readonly topic: string;
+  /** Partitions asked for; null follows the subtopologies that read and write it. */
+  readonly partitions: number | null;
 }
 
 export type NodeSpec = SourceSpec | OperatorSpec | SinkSpec;
@@ -92,11 +130,19 @@ export class TopologyError extends Error {
 export class Topology {
   readonly nodes: readonly NodeSpec[];
   readonly subtopologies: readonly Subtopology[];
+  readonly globals: readonly GlobalSpec[];
+  readonly internalTopics: readonly InternalTopicSpec[];
   readonly #children = new Map<string, NodeSpec[]>();
 
   /** Use StreamBuilder.build(). Throws TopologyError for duplicate names or a source without a reader. */
-  constructor(nodes: readonly NodeSpec[]) {
+  constructor(
+    nodes: readonly NodeSpec[],
+    globals: readonly GlobalSpec[] = [],
+    internalTopics: readonly InternalTopicSpec[] = [],
+  ) {
     this.nodes = Object.freeze([...nodes]);
+    this.globals = Object.freeze([...globals]);
+    this.internalTopics = Object.freeze([...internalTopics]);
     const byName = new Map<string, NodeSpec>();
     for (const node of nodes) {
       if (byName.has(node.name))
@@ -116,7 +162,41 @@ export class Topology {
     return this.#children.get(name) ?? [];
   }
 
-  /** Every topic the topology reads. */
+  /**
+   * The same graph with the topic names of an application in place of the `internal:` ones. The runtime and the
+   * TestDriver run a bound topology; nodes, stores and subtopologies are the same.
+   */
+  bind(applicationId: string): Topology {
+    const resolve = (topic: string): string => resolveTopic(applicationId, topic);
+    const nodes = this.nodes.map((node): NodeSpec => {
+      if (node.kind === 'source') return { ...node, topic: resolve(node.topic) };
+      if (node.kind === 'operator') return node;
+      return {
+        ...node,
+        topics: node.topics.map(resolve),
+        instantiate: (environment: TaskEnvironment) => node.instantiate(environment, resolve),
+      };
+    });
+    const internal = this.internalTopics.map((one) => ({ ...one, topic: resolve(one.topic) }));
+    return new Topology(nodes, this.globals, internal);
+  }
+
+  /**
+   * Topics whose partition counts must be equal, per subtopology: partition p of each of them is one task's input.
+   * (Kafka Streams asks this of joined topics only; here it holds for merged ones too.)
+   */
+  get copartitionGroups(): readonly (readonly string[])[] {
+    return this.subtopologies
+      .map((part) => part.sources.map((source) => source.topic))
+      .filter((topics) => topics.length > 1);
+  }
+
+  /** The internal topics and changelogs that an application running this graph needs. */
+  resources(applicationId: string): TopicResource[] {
+    return topicResources(this, applicationId);
+  }
+
+  /** Every topic the topology reads, without those of global tables. */
   get sourceTopics(): string[] {
     return this.subtopologies.flatMap((part) => part.sources.map((source) => source.topic));
   }
@@ -126,21 +206,17 @@ export class Topology {
     return [...new Set(this.nodes.flatMap((node) => (node.kind === 'sink' ? node.topics : [])))];
   }
 
-  /** Every serde that a source or a sink uses: those with a `prepare` must run it before the first record. */
+  /** Every serde that a source, a sink or a store uses: those with a `prepare` must run it before the first record. */
   get serdes(): Serde<unknown>[] {
-    return this.nodes.flatMap((node) =>
+    const ofNodes = this.nodes.flatMap((node) =>
       node.kind === 'source'
         ? [...(node.key === null ? [] : [node.key]), node.value]
         : node.kind === 'sink'
           ? [...node.serdes]
-          : [],
+          : node.stores.flatMap((store) => [...(store.serdes ?? [])]),
     );
+    return [...new Set([...ofNodes, ...this.globals.flatMap((one) => [...(one.store.serdes ?? [])])])];
   }
-}
-
-/** The changelog topic of a store, as Kafka Streams names it. */
-export function changelogTopic(applicationId: string, store: string): string {
-  return `${applicationId}-${store}-changelog`;
 }
 
 /** Groups nodes that share an edge or a store; numbered in the order their first node was added. */

@@ -8,7 +8,7 @@ import {
   type TaskEnvironment,
 } from './graph.ts';
 import { HeaderBlock } from './headers.ts';
-import type { ProcessorContext, ProcessorSupplier } from './processor.ts';
+import type { Processor, ProcessorContext, ProcessorSupplier } from './processor.ts';
 
 type Instantiate = OperatorSpec['instantiate'];
 type Pair = { readonly key: unknown; readonly value: unknown };
@@ -28,7 +28,42 @@ export function mapOperator(mapper: Mapper<Pair>): Instantiate {
     return {
       receive(record) {
         const pair = mapper(record.value, record.key, record);
-        send(next, out, pair, record);
+        forward(next, out, pair.key, pair.value, record);
+      },
+    };
+  };
+}
+
+export function mapValuesOperator(mapper: Mapper<unknown>): Instantiate {
+  return (next) => {
+    const out = emptyRecord();
+    return {
+      receive(record) {
+        forward(next, out, record.key, mapper(record.value, record.key, record), record);
+      },
+    };
+  };
+}
+
+export function selectKeyOperator(mapper: Mapper<unknown>): Instantiate {
+  return (next) => {
+    const out = emptyRecord();
+    return {
+      receive(record) {
+        forward(next, out, mapper(record.value, record.key, record), record.value, record);
+      },
+    };
+  };
+}
+
+export function flatMapValuesOperator(mapper: Mapper<Iterable<unknown>>): Instantiate {
+  return (next) => {
+    const out = emptyRecord();
+    return {
+      receive(record) {
+        for (const value of mapper(record.value, record.key, record)) {
+          forward(next, out, record.key, value, record);
+        }
       },
     };
   };
@@ -39,7 +74,9 @@ export function flatMapOperator(mapper: Mapper<Iterable<Pair>>): Instantiate {
     const out = emptyRecord();
     return {
       receive(record) {
-        for (const pair of mapper(record.value, record.key, record)) send(next, out, pair, record);
+        for (const pair of mapper(record.value, record.key, record)) {
+          forward(next, out, pair.key, pair.value, record);
+        }
       },
     };
   };
@@ -73,17 +110,53 @@ export function splitOperator(
   };
 }
 
+/** @param keepsKey whether what the processor forwards must have the key of the record being processed */
 export function processOperator(
   supplier: ProcessorSupplier<unknown, unknown, unknown, unknown>,
   stores: readonly StoreSpec<StateStore>[],
+  keepsKey = false,
 ): Instantiate {
   return (next, environment) => {
     const processor = supplier();
+    if (keepsKey) return keyKeeping(processor, next, environment, stores);
     processor.init?.(processorContext(next, environment, stores));
     return {
       receive: (record) => processor.process(record),
       close: () => processor.close?.(),
     };
+  };
+}
+
+function keyKeeping(
+  processor: Processor<unknown, unknown, unknown, unknown>,
+  next: Receiver,
+  environment: TaskEnvironment,
+  stores: readonly StoreSpec<StateStore>[],
+): Receiver {
+  let key: unknown = null;
+  let processing = false;
+  const guard: Receiver = {
+    receive(record) {
+      if (processing && record.key !== key) {
+        throw new TopologyError(
+          'processValues() forwarded a record with another key: its partition would be wrong; use process() instead',
+        );
+      }
+      next.receive(record);
+    },
+  };
+  processor.init?.(processorContext(guard, environment, stores));
+  return {
+    receive(record) {
+      key = record.key;
+      processing = true;
+      try {
+        processor.process(record);
+      } finally {
+        processing = false;
+      }
+    },
+    close: () => processor.close?.(),
   };
 }
 
@@ -129,10 +202,10 @@ export function emptyRecord(): AnyRecord {
 
 const NO_HEADERS = new HeaderBlock();
 
-function send(next: Receiver, out: AnyRecord, pair: Pair, record: AnyRecord): void {
-  out.key = pair.key;
-  out.value = pair.value;
-  out.timestamp = record.timestamp;
-  out.headers = record.headers;
+function forward(next: Receiver, out: AnyRecord, key: unknown, value: unknown, from: AnyRecord): void {
+  out.key = key;
+  out.value = value;
+  out.timestamp = from.timestamp;
+  out.headers = from.headers;
   next.receive(out);
 }

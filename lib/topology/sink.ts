@@ -4,7 +4,7 @@ import type { Placement, Serde } from '../serde/serde.ts';
 import type { Receiver, TaskEnvironment } from './graph.ts';
 import { HeaderWriter } from './headers.ts';
 import type { SourceRecord, StreamRecord } from './record.ts';
-import type { DynamicTopic, Produced } from './stream-builder.ts';
+import type { DynamicTopic, Produced } from './stream-options.ts';
 
 /** What headers a written record gets: the record's own, none, or what the function adds. */
 export type HeaderPolicy<K, V> =
@@ -19,6 +19,7 @@ export function sinkReceiver<K, V>(
   target: string | DynamicTopic<K, V>,
   produced: Produced<K, V>,
   environment: TaskEnvironment,
+  resolve: (topic: string) => string = (topic) => topic,
 ): Receiver {
   const { source, collector } = environment;
   const keySerde = (produced.key ?? null) as Serde<unknown> | null;
@@ -26,6 +27,7 @@ export function sinkReceiver<K, V>(
   const headerPolicy = produced.headers ?? 'forward';
   const wallClock = produced.timestamp === 'wall-clock';
   const partition = produced.partition;
+  const staticTopic = typeof target === 'string' ? resolve(target) : '';
   const declared = typeof target === 'string' ? null : new Set(target.topics);
   const key: Placement = { source: 0, start: 0, length: -1 };
   const value: Placement = { source: 0, start: 0, length: -1 };
@@ -38,7 +40,7 @@ export function sinkReceiver<K, V>(
       const batch = collector.batch;
       let topic: string;
       if (typeof target === 'string') {
-        topic = target;
+        topic = staticTopic;
       } else {
         topic = target.choose(record, source);
         if (!declared!.has(topic)) {

@@ -19,7 +19,7 @@ const KINDS: readonly (readonly [kind: string, pattern: RegExp])[] = [
   ['JSON web token', /\beyJ[A-Za-z0-9_-]{15,}\.eyJ[A-Za-z0-9_-]{15,}\.[A-Za-z0-9_-]{15,}/],
   [
     'assigned secret',
-    /(?:secret|password|passwd|api_?key|access_?key|auth_?token)[a-z_]*["']?\s*[:=]\s*["'](?![A-Z0-9_]+["'])(?=[^"'\s]*[0-9])(?=[^"'\s]*[A-Za-z])[A-Za-z0-9+/_-]{20,}={0,2}["']/i,
+    /(?:[Ss]ecret|SECRET|[Pp]assw(?:or)?d|PASSW(?:OR)?D|[Aa](?:pi|ccess|uth)_?(?:[Kk]ey|[Tt]oken)|(?:API|ACCESS|AUTH)_?(?:KEY|TOKEN))[A-Za-z_]*["']?\s*[:=]\s*["'](?![A-Z0-9_]+["'])(?=[^"'\s]*[0-9])(?=[^"'\s]*[A-Za-z])[A-Za-z0-9+/_-]{20,}={0,2}["']/,
   ],
   // Test files make up passwords of their own, but a long random one is real.
   ['URL with a password', /\b[a-z][a-z0-9+.-]*:\/\/[^\s/:@"'`${}<>]+:(?=[^@\s]*[0-9])[A-Za-z0-9+/_-]{16,}@/],

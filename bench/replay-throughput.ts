@@ -78,9 +78,9 @@ try {
       },
     },
     pino({ level: 'warn' }, pino.destination(2)),
-    (cursors) => {
+    (cursor) => {
       endedAt = performance.now();
-      ended = cursors;
+      ended = [cursor];
       streamer.stop();
     },
   );

@@ -74,8 +74,9 @@ export interface RunClosedPayload {
   readonly emitted_at_utc: string | null;
 }
 
-export type StopReason = 'end_of_view' | 'max_events' | 'max_events_per_output' | 'cancelled';
+export type StopReason = 'end_of_view' | 'max_events' | 'max_events_per_output' | 'drained' | 'cancelled';
 
+/** No wall time is in it: the fact's own is its ts_utc, so a fact told again says the same. */
 interface StreamPayload {
   readonly message_id: string;
   readonly attempt: number;
@@ -85,20 +86,37 @@ interface StreamPayload {
   readonly speedup: number;
   readonly max_events: number | null;
   readonly max_events_per_output: number | null;
-  readonly started_at_utc: string;
 }
 
 export type StreamStartedPayload = StreamPayload;
 
 export interface StreamProgressPayload extends StreamPayload {
-  readonly reported_at_utc: string;
   readonly stream_time_utc: string | null;
 }
 
 export interface StreamCompletedPayload extends StreamPayload {
-  readonly ended_at_utc: string;
   readonly stop_reason: StopReason | null;
   readonly stream_time_utc: string | null;
+}
+
+export interface StreamFailedPayload extends StreamPayload {
+  readonly stream_time_utc: string | null;
+  /** One of the streamer's terminal codes. */
+  readonly code: string;
+  readonly message: string;
+}
+
+export type StreamCommand = 'pause' | 'resume' | 'throttle' | 'drain' | 'cancel';
+
+export interface StreamCommandPayload {
+  readonly command_id: string;
+  readonly command: StreamCommand;
+  /** Null means the latest attempt accepted. */
+  readonly attempt: number | null;
+  readonly speedup: number | null;
+  readonly target_eps: number | null;
+  readonly actor: string;
+  readonly reason: string | null;
 }
 
 export interface PolicyActivationPayload extends PolicyRev {

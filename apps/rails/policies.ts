@@ -59,6 +59,8 @@ export interface WorldStreamerPolicy {
   readonly policy_id: string;
   readonly revision: number;
   readonly producer_id: string;
+  /** Who may put engine rows into the front door. */
+  readonly producer_allowlist: readonly string[];
   readonly schema_version: string;
   readonly require_gate_pass: true;
   readonly require_sealed_pack: true;

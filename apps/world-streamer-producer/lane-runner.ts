@@ -5,7 +5,9 @@
 import {
   KafkaError,
   ObjectStoreError,
+  OutgoingBatch,
   Pacer,
+  partitionOf,
   ReplayError,
   SchemaRegistryError,
   transactionalProducerDefaults,
@@ -18,7 +20,9 @@ import { crashPoint } from './crash-point.ts';
 import type { CursorLog } from './cursor-log.ts';
 import { LaneStream } from './lane-stream.ts';
 import { cursorKey, encodeRunCursor, isFinished, transactionalId, type RunCursor } from './run-cursor.ts';
-import { STREAM_FACT_TYPES } from './stream-facts.ts';
+import type { Ready } from './ready.ts';
+import type { RunControl } from './run-control.ts';
+import { appendFact, STREAM_FACT_TYPES, streamFact } from './stream-facts.ts';
 import { StreamError } from './stream-error.ts';
 import { commit } from './stream-transaction.ts';
 import type { StreamerContext } from './streamer-context.ts';
@@ -44,9 +48,12 @@ export class LaneRunner {
   readonly #options: LaneRunnerOptions;
   readonly #logger: Logger;
   readonly #stopped = new AbortController();
+  /** Ends the wait between two tries. */
+  readonly #retry = new AbortController();
+  #limitedTo: number | null = null;
   readonly #pacer: Pacer;
   #stream: LaneStream | null = null;
-  #cancelled = false;
+  #control: RunControl;
 
   constructor(options: LaneRunnerOptions) {
     this.#options = options;
@@ -59,6 +66,21 @@ export class LaneRunner {
       lane,
     });
     this.#pacer = new Pacer({ speedup: cursor.options.speedup, ...context.pacing });
+    this.#control = options.log.control(ready);
+    this.#obey(this.#control);
+  }
+
+  /** The key of the lane's cursor. */
+  get key(): string {
+    return cursorKey(this.#options.cursor);
+  }
+  /** The READY it streams. */
+  get ready(): Ready {
+    return this.#options.cursor.ready;
+  }
+  /** No row is due, because an operator wants it so. */
+  get paused(): boolean {
+    return this.#pacer.paused;
   }
 
   /** Gives the lane up after the batch in hand; `run` then resolves with the cursor where it stands. */
@@ -66,24 +88,43 @@ export class LaneRunner {
     this.#stopped.abort();
     this.#stream?.stop();
   }
-  /** Ends the run for good. */
-  cancel(): void {
-    this.#cancelled = true;
-    this.#stream?.cancel();
+
+  /** Does what operators want from now on; `control` must be of this run and attempt. */
+  obey(control: RunControl): void {
+    if (control.command_id === this.#control.command_id) return;
+    this.#logger.info(
+      {
+        command_id: control.command_id,
+        paused: control.paused,
+        speedup: control.speedup,
+        target_eps: control.target_eps,
+        end: control.end,
+      },
+      'command',
+    );
+    this.#obey(control);
+    this.#control = control;
   }
-  pause(): void {
-    this.#pacer.pause();
-  }
-  resume(): void {
-    this.#pacer.resume();
-  }
-  throttle(speedup: number): void {
-    this.#pacer.throttle(speedup);
+
+  #obey(control: RunControl): void {
+    const { speedup, target_eps: eps, paused, end } = control;
+    if (speedup !== null && speedup !== this.#pacer.speedup) this.#pacer.throttle(speedup);
+    if (eps !== null && eps !== this.#limitedTo) {
+      this.#limitedTo = eps;
+      this.#pacer.limitRate(eps);
+    }
+    if (paused) this.#pacer.pause();
+    else this.#pacer.resume();
+    if (end === null) return;
+    if (this.#stream === null) this.#retry.abort();
+    else if (end === 'drain') this.#stream.drain();
+    else this.#stream.cancel();
   }
 
   /** Resolves with the last committed cursor: finished, or as it stood when stopped. Rejects with LaneFenced. */
   async run(): Promise<RunCursor> {
     let cursor = this.#options.cursor;
+    let refusal: StreamError | null = null;
     for (let tries = 0; ; tries += 1) {
       if (this.#stopped.signal.aborted) return cursor;
       const producer = this.#options.context.client.createProducer({
@@ -94,17 +135,23 @@ export class LaneRunner {
       try {
         cursor = await this.#own(producer);
         if (isFinished(cursor)) return cursor;
+        if (refusal !== null) return await this.#fail(producer, cursor, refusal);
+        if (this.#control.end !== null) return await this.#endUnstreamed(producer, cursor);
         return await this.#attempt(producer, cursor);
       } catch (error) {
         const failure = streamFailure(error);
         if (failure === null) throw new LaneFenced((error as Error).message, { cause: error });
-        if (!failure.retriable) return await this.#fail(producer, cursor, failure);
+        if (!failure.retriable) {
+          // Told by a producer of its own: this one may be in the middle of a transaction.
+          refusal = failure;
+          continue;
+        }
         const delayMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** tries) * (0.75 + Math.random() / 2);
         this.#logger.warn(
           { code: failure.code, err: error, retry_in_ms: Math.round(delayMs) },
           'stream failed, retrying',
         );
-        await interruptibleSleep(delayMs, this.#stopped.signal);
+        await interruptibleSleep(delayMs, AbortSignal.any([this.#stopped.signal, this.#retry.signal]));
       } finally {
         this.#stream = null;
         await producer.close(this.#options.context.timeoutMs).catch((error: unknown) => {
@@ -125,15 +172,18 @@ export class LaneRunner {
 
   async #attempt(producer: Producer, cursor: RunCursor): Promise<RunCursor> {
     const { context, log } = this.#options;
-    const world = await verifyWorld(cursor.ready, { store: context.store, producerId: context.producerId });
-    const schemas = await this.#schemas(world.views.map((view) => view.manifest.output_id));
+    const world = await verifyWorld(cursor.ready, {
+      store: context.store,
+      producerId: context.producerId,
+      producerAllowlist: context.producerAllowlist,
+    });
+    const schemas = await this.#schemas(world.views.map((view) => view.outputId));
     const ingressPartitions = await producer.partitionCount(context.topics.ingress, context.timeoutMs);
     crashPoint('wsp.run.verified');
     this.#logger.info({ options: cursor.options, from: cursor.outputs }, 'streaming');
     const stream = new LaneStream({
       cursor,
       world,
-      store: context.store,
       producer,
       pacer: this.#pacer,
       partitioning: context.partitioning,
@@ -149,7 +199,8 @@ export class LaneRunner {
       ...(context.onCursor === undefined ? {} : { onCursor: context.onCursor }),
     });
     this.#stream = stream;
-    if (this.#cancelled) stream.cancel();
+    if (this.#control.end === 'drain') stream.drain();
+    else if (this.#control.end === 'cancel') stream.cancel();
     if (this.#stopped.signal.aborted) stream.stop();
     const begun = performance.now();
     const ended = await stream.run();
@@ -161,7 +212,7 @@ export class LaneRunner {
         outputs: ended.outputs.map(({ output_id, read, sent: each }) => ({ output_id, read, sent: each })),
         sent,
         seconds: Number(((performance.now() - begun) / 1000).toFixed(3)),
-        fidelity: this.#pacer.fidelity.summary(),
+        fidelity: stream.fidelity(),
       },
       'stream ended',
     );
@@ -177,26 +228,55 @@ export class LaneRunner {
     return schemas;
   }
 
-  async #fail(producer: Producer, cursor: RunCursor, failure: StreamError): Promise<RunCursor> {
-    const { context, log } = this.#options;
-    const failed: RunCursor = {
+  /** Ends a run that an operator has ended before it was streamed here. */
+  #endUnstreamed(producer: Producer, cursor: RunCursor): Promise<RunCursor> {
+    const cancelled = this.#control.end === 'cancel';
+    return this.#tellEnd(producer, 'stream.completed', {
+      ...cursor,
+      state: cancelled ? 'CANCELLED' : 'COMPLETED',
+      ended_at_utc: epochMillisToMicros(),
+      stop_reason: cancelled ? 'cancelled' : 'drained',
+    });
+  }
+
+  #fail(producer: Producer, cursor: RunCursor, failure: StreamError): Promise<RunCursor> {
+    this.#logger.error({ code: failure.code, err: failure }, 'run refused');
+    return this.#tellEnd(producer, 'stream.failed', {
       ...cursor,
       state: 'FAILED',
       ended_at_utc: epochMillisToMicros(),
       failure: { code: failure.code, message: failure.message },
-    };
-    this.#logger.error({ code: failure.code, err: failure }, 'run refused');
-    producer.beginTransaction();
-    const batch = context.newBatch();
-    batch.add({
-      topic: context.topics.cursors,
-      partition: log.partition,
-      key: cursorKey(failed),
-      value: encodeRunCursor(failed),
     });
+  }
+
+  /** The last cursor and its fact in one transaction. */
+  async #tellEnd(
+    producer: Producer,
+    type: 'stream.completed' | 'stream.failed',
+    ended: RunCursor,
+  ): Promise<RunCursor> {
+    const { context, log } = this.#options;
+    const { ingress, cursors } = context.topics;
+    const schema = await context.schemas.schemaFor(`${ingress}-${type}`);
+    const partitions = await producer.partitionCount(ingress, context.timeoutMs);
+    const batch = new OutgoingBatch(2);
+    appendFact(
+      streamFact(type, ended, context.producerId),
+      schema,
+      ingress,
+      (key) => partitionOf(key, 0, key.length, partitions),
+      batch,
+    );
+    batch.add({
+      topic: cursors,
+      partition: log.partition,
+      key: cursorKey(ended),
+      value: encodeRunCursor(ended),
+    });
+    producer.beginTransaction();
     await producer.produce(batch);
     await commit(producer, context.timeoutMs);
-    return failed;
+    return ended;
   }
 }
 

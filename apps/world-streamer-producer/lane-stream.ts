@@ -10,23 +10,22 @@ import {
   partitionOf,
   TimeMerge,
   type CompiledSchema,
-  type ObjectStore,
+  type FidelitySummary,
   type Pacer,
   type Producer,
 } from '../../lib/index.ts';
-import { epochMillisToMicros, outputDefinition, type Partitioning } from '../rails/index.ts';
+import { epochMillisToMicros, outputDefinition, type Partitioning, type StopReason } from '../rails/index.ts';
 import { PartitionKeyCache } from './partition-key-cache.ts';
 import { partitionKeyColumn } from './partition-key-column.ts';
 import { RowEncoder } from './row-encoder.ts';
-import type { OutputProgress, RunCursor, StopReason } from './run-cursor.ts';
+import type { OutputProgress, RunCursor } from './run-cursor.ts';
 import { appendFact, streamFact, type StreamFactType } from './stream-facts.ts';
 import { StreamTransaction } from './stream-transaction.ts';
-import { readPart, type VerifiedWorld } from './world-verification.ts';
+import type { VerifiedWorld } from './world-verification.ts';
 
 export interface LaneStreamOptions {
   readonly cursor: RunCursor;
   readonly world: VerifiedWorld;
-  readonly store: ObjectStore;
   /** Has initialised its transactions; used by nobody else meanwhile. */
   readonly producer: Producer;
   readonly pacer: Pacer;
@@ -52,8 +51,10 @@ const MAX_TRANSACTION_BYTES = 16 << 20;
 const MAX_TRANSACTION_MS = 100;
 /** Bounds of one hand-over. */
 const MAX_BATCH_RECORDS = 4096;
-/** Rows that fall due within this many milliseconds are handed over together. */
+/** The least milliseconds between two fillings: rows that fall due within them go together. */
 const COALESCE_MS = 4;
+/** Rows between two looks at the clock while rows are behind their schedule. */
+const CLOCK_ROWS = 64;
 const DEFAULT_PROGRESS_EVERY = 100_000;
 
 type Pause =
@@ -79,28 +80,28 @@ export class LaneStream {
   #startedAtUtc: string;
   #paced = false;
   #cappedBySource = false;
-  #stopping: 'stop' | 'cancel' | null = null;
+  #stopping: 'stop' | 'drain' | 'cancel' | null = null;
 
   constructor(options: LaneStreamOptions) {
     this.#options = options;
     const { cursor, world, pacer } = options;
     const progress = new Map(cursor.outputs.map((output) => [output.output_id, output]));
-    const before = world.views.map((view) => progress.get(view.manifest.output_id));
+    const before = world.views.map((view) => progress.get(view.outputId));
     this.#merge = new TimeMerge(
       world.views.map((view, rank) => {
         const from = before[rank];
         return new PartedSource({
-          name: view.manifest.output_id,
+          name: view.outputId,
           rank,
           timeColumn: 'ts_utc',
-          partCount: view.partKeys.length,
-          readPart: (index) => readPart(options.store, view, index),
+          partCount: view.partCount,
+          openPart: (index) => view.openPart(index),
           ...(from === undefined ? {} : { from: { part: from.part, row: from.row } }),
         });
       }),
     );
     const keys = new PartitionKeyCache(options.ingressPartitions);
-    this.#encoders = world.views.map((view) => this.#encoder(view.manifest.output_id, keys));
+    this.#encoders = world.views.map((view) => this.#encoder(view.outputId, keys));
     this.#caps = new CapCounter(
       {
         ...(cursor.options.max_events === null ? {} : { maxEvents: cursor.options.max_events }),
@@ -122,13 +123,23 @@ export class LaneStream {
       cursorPartition: options.cursorPartition,
       maxRecords: MAX_BATCH_RECORDS,
       timeoutMs: options.timeoutMs,
-      fidelity: pacer.fidelity,
+      onIdle: () => {
+        pacer.wake();
+      },
     });
   }
 
   /** Ends after the batch in hand, with the cursor where it stands: the next owner goes on. */
   stop(): void {
     this.#stopping ??= 'stop';
+    this.#options.pacer.wake();
+  }
+  /**
+   * Ends for good once every event of the moment being sent (its event time) is out, so that no anchor stays without
+   * the events beside it; what is left of that moment goes out without pacing, even while paused.
+   */
+  drain(): void {
+    this.#stopping ??= 'drain';
     this.#options.pacer.wake();
   }
   /** Ends after the batch in hand for good, with stream.completed and its reason. */
@@ -150,35 +161,52 @@ export class LaneStream {
     }
   }
 
+  /** How late events entered the outgoing transaction, and how late they were handed to the producer. */
+  fidelity(): { readonly entered: FidelitySummary; readonly handed_over: FidelitySummary } {
+    return {
+      entered: this.#options.pacer.fidelity.summary(),
+      handed_over: this.#transaction.handOverFidelity.summary(),
+    };
+  }
+
   async #run(): Promise<RunCursor> {
     const { pacer } = this.#options;
     const transaction = this.#transaction;
     if (this.#options.cursor.state === 'ACCEPTED')
       this.#appendFact('stream.started', this.#cursor('STREAMING'));
     for (;;) {
-      const pause = this.#stopping === null ? this.#fill() : END;
+      transaction.check();
+      const filledAt = pacer.now();
+      const ending = this.#stopping === 'stop' || this.#stopping === 'cancel';
+      const pause = ending ? END : this.#fill();
       if (pause.kind === 'end') return await this.#end();
-      if (transaction.batch.count > 0 || !Number.isNaN(transaction.openedAt)) {
-        // Waiting for a part may take long, and an open transaction must not.
-        const full =
-          pause.kind === 'load' ||
+      const filled = transaction.batch.count > 0;
+      const open = !Number.isNaN(transaction.openedAt);
+      // Waiting for rows may take long, and an open transaction must not.
+      const commit =
+        (filled || open) &&
+        (pause.kind === 'load' ||
           transaction.records + transaction.batch.count >= MAX_TRANSACTION_RECORDS ||
           transaction.bytes + transaction.batch.bytes >= MAX_TRANSACTION_BYTES ||
-          performance.now() - transaction.openedAt >= MAX_TRANSACTION_MS;
-        if (full || transaction.batch.count > 0)
-          await this.#handOver(full ? this.#cursor('STREAMING') : null);
+          performance.now() - transaction.openedAt >= MAX_TRANSACTION_MS);
+      // Rows that are due enter the next batch while the last one is on its way: it is never waited for before the
+      // batch is full, and its end wakes the sleep below.
+      if ((filled || commit) && (transaction.idle || pause.kind !== 'wait')) {
+        await this.#handOver(commit ? this.#cursor('STREAMING') : null);
       }
       if (pause.kind === 'load') {
         await this.#merge.load();
         this.#startPacing();
       } else if (pause.kind === 'wait') {
-        // An open transaction must not outlive its bound while nothing is due.
-        const commitAt = Number.isNaN(transaction.openedAt)
-          ? Infinity
-          : transaction.openedAt + MAX_TRANSACTION_MS;
-        await pacer.sleepUntil(Math.min(pause.untilMs + COALESCE_MS, commitAt));
+        await pacer.sleepUntil(Math.min(Math.max(pause.untilMs, filledAt + COALESCE_MS), this.#commitAt()));
       }
     }
+  }
+
+  /** When the open transaction must be committed; Infinity when there is none, or when its end is awaited anyway. */
+  #commitAt(): number {
+    const { openedAt, idle } = this.#transaction;
+    return Number.isNaN(openedAt) || !idle ? Infinity : openedAt + MAX_TRANSACTION_MS;
   }
 
   /** The clock starts at the first row of this process, wherever the cursor stood. */
@@ -199,6 +227,7 @@ export class LaneStream {
     const topic = batch.topicIndex(ingressTopic);
     const scheduled = pacer.speedup > 0;
     let now = pacer.now();
+    let untilClock = CLOCK_ROWS;
     while (batch.count < MAX_BATCH_RECORDS) {
       const index = merge.peek();
       if (index === MERGE_END || caps.reached) return END;
@@ -210,17 +239,27 @@ export class LaneStream {
         merge.dropCurrent();
         continue;
       }
-      const due = pacer.dueAt(source.time, now);
-      if (due > now) {
-        now = pacer.now();
-        const again = pacer.dueAt(source.time, now);
-        if (again > now) return { kind: 'wait', untilMs: again };
+      let due = now;
+      if (this.#stopping === 'drain') {
+        if (source.time !== this.#streamTime) return END;
+      } else {
+        due = pacer.dueAt(source.time, now);
+        untilClock -= 1;
+        if (due > now || untilClock === 0) {
+          now = pacer.now();
+          untilClock = CLOCK_ROWS;
+          due = pacer.dueAt(source.time, now);
+          if (due > now) return { kind: 'wait', untilMs: due };
+        }
       }
       const encoder = this.#encoders[index]!;
       encoder.bind(source.batch);
       const { row } = source;
       if (laneCount === 1 || encoder.partition(row) % laneCount === lane) {
-        if (scheduled) dueTimes[batch.count] = due;
+        if (scheduled) {
+          dueTimes[batch.count] = due;
+          pacer.fidelity.record(now - due);
+        }
         encoder.encode(row, batch, topic);
         this.#read[index] = this.#read[index]! + 1;
       }
@@ -250,6 +289,7 @@ export class LaneStream {
 
   #stopReason(): StopReason {
     if (this.#stopping === 'cancel') return 'cancelled';
+    if (this.#stopping === 'drain') return 'drained';
     if (this.#caps.reached) return 'max_events';
     return this.#cappedBySource ? 'max_events_per_output' : 'end_of_view';
   }

@@ -5,22 +5,21 @@
  * (the topic is compacted); they lie on the partition number of the control partition that brought READY, so that
  * whoever owns the one reads the other.
  */
-import { sha256Hex } from '../rails/index.ts';
+import { sha256Hex, type StopReason } from '../rails/index.ts';
 import type { SourcePosition } from '../../lib/index.ts';
 import type { Ready } from './ready.ts';
+import type { RunControl } from './run-control.ts';
 import { StreamError, type StreamErrorCode } from './stream-error.ts';
 
 export type RunState =
   /** READY is accepted; nothing is sent. */
   | 'ACCEPTED'
   | 'STREAMING'
-  /** All was sent that should be: to the end of the views or to a cap. */
+  /** All was sent that should be: to the end of the views, to a cap, or to where an operator had it drained. */
   | 'COMPLETED'
   | 'CANCELLED'
   /** Refused for good, with a code. */
   | 'FAILED';
-
-export type StopReason = 'end_of_view' | 'max_events' | 'max_events_per_output' | 'cancelled';
 
 export interface OutputProgress extends SourcePosition {
   readonly output_id: string;
@@ -86,8 +85,11 @@ export function encodeRunCursor(cursor: RunCursor): string {
   return JSON.stringify(cursor);
 }
 
-/** Throws StreamError (CURSOR_INVALID) for what `encodeRunCursor` of this version did not write. */
-export function decodeRunCursor(text: string): RunCursor {
+/**
+ * A record of the cursor topic. Throws StreamError (CURSOR_INVALID) for what this version of the streamer did not
+ * write.
+ */
+export function decodeCursorRecord(text: string): RunCursor | RunControl {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -97,5 +99,9 @@ export function decodeRunCursor(text: string): RunCursor {
   if (typeof value !== 'object' || value === null || !('version' in value) || value.version !== 1) {
     throw new StreamError('CURSOR_INVALID', `a cursor record is not of version 1: ${text.slice(0, 80)}`);
   }
-  return value as RunCursor;
+  return value as RunCursor | RunControl;
+}
+
+export function isControl(record: RunCursor | RunControl): record is RunControl {
+  return 'kind' in record;
 }

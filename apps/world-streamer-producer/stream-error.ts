@@ -40,6 +40,10 @@ export const TERMINAL_CODES = [
   'PRIMARY_KEY_MISSING',
   'SCHEMA_UNSUITABLE',
   'CURSOR_INVALID',
+  // Operators
+  'COMMAND_INVALID',
+  'COMMAND_RUN_UNKNOWN',
+  'COMMAND_TOO_LATE',
 ] as const;
 
 /** Retried with backoff, without a restart. */

@@ -2,9 +2,10 @@
  * The streamer's outgoing side: batches of events, each sequence of them closed by its cursor, in transactions.
  *
  * Two batches take turns: while one is handed over or committed, the other is filled. Nothing of the next transaction
- * reaches the producer before the commit of the last one has been answered.
+ * reaches the producer before the commit of the last one has been answered; an event *enters* the outgoing transaction
+ * when it is framed into the batch that will be handed over with it, and from then on only the commit decides about it.
  */
-import { KafkaError, OutgoingBatch, type Fidelity, type Producer } from '../../lib/index.ts';
+import { Fidelity, KafkaError, OutgoingBatch, type Producer } from '../../lib/index.ts';
 import { crashPoint } from './crash-point.ts';
 import { encodeRunCursor, cursorKey, type RunCursor } from './run-cursor.ts';
 
@@ -15,7 +16,8 @@ export interface TransactionOptions {
   /** Most records of one hand-over. */
   readonly maxRecords: number;
   readonly timeoutMs: number;
-  readonly fidelity: Fidelity;
+  /** Called when what was handed over has been taken or committed, or has failed: `idle` is true again. */
+  readonly onIdle: () => void;
 }
 
 export class StreamTransaction {
@@ -28,10 +30,15 @@ export class StreamTransaction {
   records = 0;
   bytes = 0;
 
+  /** How late events were handed to the producer, against their schedule: entering, and then waiting for a commit. */
+  readonly handOverFidelity = new Fidelity();
+
   readonly #options: TransactionOptions;
   #otherBatch: OutgoingBatch;
   #otherDue: Float64Array;
   #inFlight: Promise<void> = Promise.resolve();
+  #idle = true;
+  #failure: Error | null = null;
   #open = false;
 
   constructor(options: TransactionOptions) {
@@ -43,9 +50,19 @@ export class StreamTransaction {
     this.#otherDue = new Float64Array(maxRecords + 16).fill(NaN);
   }
 
+  /** Nothing is on its way: `handOver` would not have to wait. */
+  get idle(): boolean {
+    return this.#idle;
+  }
+
+  /** Throws what has failed on the way: nothing after the last commit has been sent. */
+  check(): void {
+    if (this.#failure !== null) throw this.#failure;
+  }
+
   /**
    * Hands the filled batch over, with `cursor` as its last record and a commit behind it if there is one. Resolves when
-   * the other batch may be filled: the work itself goes on, and its failure rejects the next call.
+   * the other batch may be filled: the work itself goes on.
    */
   async handOver(cursor: RunCursor | null): Promise<void> {
     await this.#inFlight;
@@ -68,9 +85,22 @@ export class StreamTransaction {
     this.due = this.#otherDue;
     this.#otherBatch = batch;
     this.#otherDue = due;
+    this.#idle = false;
     this.#inFlight = this.#send(batch, due, cursor);
-    // Rejections are reported by the next call; until then they must not count as unhandled.
-    this.#inFlight.catch(() => undefined);
+    // A rejection is thrown by `check` or the next call; until then it must not count as unhandled.
+    const settled = (failure: Error | null): void => {
+      this.#failure ??= failure;
+      this.#idle = true;
+      this.#options.onIdle();
+    };
+    this.#inFlight.then(
+      () => {
+        settled(null);
+      },
+      (error: unknown) => {
+        settled(error as Error);
+      },
+    );
   }
 
   /** Waits for what was handed over. */
@@ -86,7 +116,7 @@ export class StreamTransaction {
   }
 
   async #send(batch: OutgoingBatch, due: Float64Array, cursor: RunCursor | null): Promise<void> {
-    const { producer, timeoutMs, fidelity } = this.#options;
+    const { producer, timeoutMs } = this.#options;
     if (!this.#open) {
       producer.beginTransaction();
       this.#open = true;
@@ -94,7 +124,7 @@ export class StreamTransaction {
     const now = performance.now();
     for (let i = 0; i < batch.count; i += 1) {
       const scheduled = due[i]!;
-      if (!Number.isNaN(scheduled)) fidelity.record(now - scheduled);
+      if (!Number.isNaN(scheduled)) this.handOverFidelity.record(now - scheduled);
     }
     await producer.produce(batch);
     due.fill(NaN, 0, batch.count);

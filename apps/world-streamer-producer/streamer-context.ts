@@ -1,6 +1,5 @@
 /** What every part of a running streamer shares: its servers, topics, policy, and the options given at its start. */
 import {
-  OutgoingBatch,
   type ClientConfig,
   type KafkaClient,
   type ObjectStore,
@@ -28,6 +27,8 @@ export interface StreamerContext {
   readonly topics: { readonly ingress: string; readonly control: string; readonly cursors: string };
   readonly group: string;
   readonly producerId: string;
+  /** Who may put engine rows into the front door, by policy. */
+  readonly producerAllowlist: readonly string[];
   readonly schemaVersion: string;
   readonly laneCount: number;
   /** What applies where neither the overrides nor READY say otherwise. */
@@ -41,7 +42,6 @@ export interface StreamerContext {
   readonly progressEvery?: number;
   /** Told each cursor as its transaction is handed over, for displays: at most every 100 ms or 16,384 events. */
   readonly onCursor?: (cursor: RunCursor) => void;
-  newBatch(): OutgoingBatch;
 }
 
 /** The options a run is accepted with. */

@@ -2,7 +2,6 @@
 import {
   nativeClient,
   ObjectStore,
-  OutgoingBatch,
   SchemaRegistry,
   type PacerOptions,
   type RateStep,
@@ -111,6 +110,7 @@ export function connectStreamer(
     topics: settings.topics,
     group: settings.groups.worldStreamer,
     producerId: policy.producer_id,
+    producerAllowlist: policy.producer_allowlist,
     schemaVersion: policy.schema_version,
     laneCount: numberOf('WSP_LANE_COUNT', env['WSP_LANE_COUNT'], true) ?? 1,
     policy: {
@@ -121,7 +121,6 @@ export function connectStreamer(
     overrides: streamOverrides(flags, env),
     pacing: pacingOf(env),
     timeoutMs: TIMEOUT_MS,
-    newBatch: () => new OutgoingBatch(16),
   };
   return { context, close: () => store.close() };
 }

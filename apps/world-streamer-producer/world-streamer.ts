@@ -3,27 +3,26 @@
  * here, runs go on beside it, and partitions come and go with the group.
  */
 import {
-  AvroReader,
-  Bytes,
   consumerDefaults,
   KafkaError,
-  NotReady,
   OFFSET_BEGINNING,
   RecordBatch,
-  SerdeError,
+  SchemaRegistryError,
   type Consumer,
   type Logger,
   type TopicPartition,
 } from '../../lib/index.ts';
-import type { Envelope } from '../rails/index.ts';
-import { ControlPartition } from './control-partition.ts';
+import type { Envelope, RunReadyPayload, StreamCommandPayload } from '../rails/index.ts';
+import { readControlHistory } from './control-history.ts';
+import { ControlPartition, type ControlOffset } from './control-partition.ts';
+import { ControlRecordReader } from './control-record.ts';
 import type { LaneRunner } from './lane-runner.ts';
 import { readyOf } from './ready.ts';
 import type { RunCursor } from './run-cursor.ts';
 import { StreamError } from './stream-error.ts';
+import { refusalFact } from './stream-facts.ts';
 import type { StreamerContext } from './streamer-context.ts';
 
-const READY_TYPE = 'run.ready';
 const POLL_WAIT_MS = 200;
 const TOPIC_WAIT_MS = 2000;
 const ACCEPT_RETRY_MS = 500;
@@ -31,26 +30,28 @@ const ACCEPT_RETRY_MS = 500;
 export class WorldStreamer {
   readonly #context: StreamerContext;
   readonly #logger: Logger;
-  readonly #reader: AvroReader;
-  readonly #onRunEnded: (cursors: readonly RunCursor[]) => void;
+  readonly #reader: ControlRecordReader;
+  readonly #onLaneEnded: (cursor: RunCursor) => void;
   readonly #partitions = new Map<number, ControlPartition>();
-  /** Partitions being opened or closed; the group's next answer about one waits for it. */
-  readonly #moving = new Map<number, Promise<void>>();
+  /** Answers to the group, one after the other: each is one call for all the partitions it asks about. */
+  #moving: Promise<void> = Promise.resolve();
+  #partitionCount = 0;
   #stopping = false;
   #fatal: Error | null = null;
 
   constructor(
     context: StreamerContext,
     logger: Logger,
-    onRunEnded: (cursors: readonly RunCursor[]) => void = () => undefined,
+    /** Told when a lane of a run has ended for good in this process. */
+    onLaneEnded: (cursor: RunCursor) => void = () => undefined,
   ) {
     this.#context = context;
     this.#logger = logger;
-    this.#reader = new AvroReader(context.schemas);
-    this.#onRunEnded = onRunEnded;
+    this.#reader = new ControlRecordReader(context.schemas, logger, () => this.#stopping);
+    this.#onLaneEnded = onLaneEnded;
   }
 
-  /** Every lane running in this process, to pause, throttle or cancel. */
+  /** Every lane running in this process. */
   get runners(): readonly LaneRunner[] {
     return [...this.#partitions.values()].flatMap((partition) => [...partition.runners]);
   }
@@ -71,7 +72,7 @@ export class WorldStreamer {
       this.#logger.info({ group, topic: topics.control }, 'waiting for READY');
       await this.#serve(consumer);
     } finally {
-      await Promise.all(this.#moving.values());
+      await this.#moving;
       await Promise.all([...this.#partitions.values()].map((partition) => partition.close()));
       this.#partitions.clear();
       await consumer.close();
@@ -86,13 +87,11 @@ export class WorldStreamer {
       for (const event of consumer.takeEvents()) {
         switch (event.type) {
           case 'assigned':
-            for (const taken of event.partitions)
-              this.#move(taken.partition, () => this.#open(taken, consumer));
+            this.#move(() => this.#open(event.partitions, consumer));
             break;
           case 'revoked':
           case 'lost':
-            for (const given of event.partitions)
-              this.#move(given.partition, () => this.#give(given, consumer));
+            this.#move(() => this.#give(event.partitions, consumer));
             break;
           case 'error':
             if (event.error.fatal) throw event.error;
@@ -116,8 +115,9 @@ export class WorldStreamer {
       // Gone since it was fetched: its new owner reads it.
       if (partition === undefined || rewound.has(partition.partition)) continue;
       const next = batch.offset[i]! + 1;
-      const envelope = await this.#readyEnvelope(batch, i);
-      const outcome = envelope === null ? 'passed' : await this.#accept(envelope, partition, next, consumer);
+      const envelope = await this.#reader.read(batch, i);
+      const at: ControlOffset = { topic: this.#context.topics.control, offset: next, consumer };
+      const outcome = envelope === null ? 'passed' : await this.#take(envelope, partition, at);
       if (outcome === 'passed') passed.set(partition.partition, next);
       else passed.delete(partition.partition);
       if (outcome === 'retry') {
@@ -133,57 +133,57 @@ export class WorldStreamer {
       .catch((error: unknown) => this.#logger.warn({ err: error }, 'offset commit failed'));
   }
 
-  /** The decoded record if it is a READY; null for every other fact. */
-  async #readyEnvelope(batch: RecordBatch, i: number): Promise<Envelope | null> {
-    if (batch.valueLength[i]! < 0) return null;
-    const bytes = new Bytes(batch.data, batch.valueStart[i], batch.valueLength[i]);
-    for (;;) {
-      try {
-        const schema = this.#reader.schemaOf(bytes);
-        return schema.recordName === READY_TYPE ? (schema.decode(bytes) as Envelope) : null;
-      } catch (error) {
-        if (error instanceof NotReady) {
-          await error.ready.catch((cause: unknown) => {
-            this.#logger.warn({ err: cause }, 'schema registry does not answer, waiting');
-            return new Promise((resolve) => setTimeout(resolve, TOPIC_WAIT_MS));
-          });
-          if (this.#stopping) return null;
-          continue;
-        }
-        if (!(error instanceof SerdeError)) throw error;
-        // The gate admits only what decodes; whatever else wrote here is not ours to stream.
-        this.#logger.error(
-          { err: error, offset: batch.offset[i], partition: batch.partition[i] },
-          'unreadable fact',
-        );
-        return null;
-      }
-    }
-  }
-
-  /** `committed`: the offset went with the acceptance. `passed`: it is left behind. `retry`: read it again. */
-  async #accept(
+  /** `committed`: the offset went with what the fact asks for. `passed`: it is left behind. `retry`: read it again. */
+  async #take(
     envelope: Envelope,
     partition: ControlPartition,
-    next: number,
-    consumer: Consumer,
+    at: ControlOffset,
   ): Promise<'committed' | 'passed' | 'retry'> {
+    if (envelope.event_type !== 'run.ready' && envelope.event_type !== 'stream.command') return 'passed';
     const about = { platform_run_id: envelope.platform_run_id, scenario_run_id: envelope.scenario_run_id };
     try {
-      const ready = readyOf(envelope);
-      const outcome = await partition.accept(ready, this.#context.topics.control, next, consumer);
-      this.#logger.info({ ...about, attempt: ready.attempt, message_id: ready.message_id, outcome }, 'READY');
+      if (envelope.event_type === 'run.ready') await this.#takeReady(envelope, partition, at, about);
+      else {
+        const command = envelope.payload as unknown as StreamCommandPayload;
+        const control = await partition.command(command, envelope, at);
+        this.#logger.info({ ...about, command: command.command, actor: command.actor, control }, 'COMMAND');
+      }
       return 'committed';
     } catch (error) {
       if (error instanceof StreamError && !error.retriable) {
-        this.#logger.error({ ...about, code: error.code, err: error }, 'READY refused');
+        this.#logger.error({ ...about, code: error.code, err: error }, `${envelope.event_type} refused`);
         return 'passed';
       }
       if (error instanceof KafkaError && error.fatal) throw error;
-      if (!(error instanceof KafkaError) && !(error instanceof StreamError)) throw error;
-      this.#logger.warn({ ...about, err: error }, 'READY not accepted yet, trying again');
+      if (!(
+        error instanceof KafkaError ||
+        error instanceof StreamError ||
+        error instanceof SchemaRegistryError
+      ))
+        throw error;
+      this.#logger.warn({ ...about, err: error }, `${envelope.event_type} not taken yet, trying again`);
       return 'retry';
     }
+  }
+
+  async #takeReady(
+    envelope: Envelope,
+    partition: ControlPartition,
+    at: ControlOffset,
+    about: object,
+  ): Promise<void> {
+    let ready;
+    try {
+      ready = readyOf(envelope);
+    } catch (error) {
+      if (!(error instanceof StreamError)) throw error;
+      this.#logger.error({ ...about, code: error.code, err: error }, 'READY refused');
+      const payload = envelope.payload as unknown as RunReadyPayload;
+      await partition.refuse(refusalFact(envelope, payload, error, this.#context.producerId), at);
+      return;
+    }
+    const outcome = await partition.accept(ready, at);
+    this.#logger.info({ ...about, attempt: ready.attempt, message_id: ready.message_id, outcome }, 'READY');
   }
 
   /** Reads a record again, after a moment. A partition that is gone meanwhile is read by its new owner. */
@@ -195,37 +195,50 @@ export class WorldStreamer {
       .catch((error: unknown) => this.#logger.warn({ err: error, partition }, 'seek failed'));
   }
 
-  #move(partition: number, step: () => Promise<void>): void {
-    const before = this.#moving.get(partition) ?? Promise.resolve();
-    const moving = before.then(step).catch((error: unknown) => {
+  #move(step: () => Promise<void>): void {
+    this.#moving = this.#moving.then(step).catch((error: unknown) => {
       this.#fatal ??= error instanceof Error ? error : new Error(String(error));
     });
-    this.#moving.set(partition, moving);
-    void moving.then(() => {
-      if (this.#moving.get(partition) === moving) this.#moving.delete(partition);
-    });
   }
 
-  async #open(taken: TopicPartition, consumer: Consumer): Promise<void> {
-    const { timeoutMs } = this.#context;
+  async #open(taken: readonly TopicPartition[], consumer: Consumer): Promise<void> {
+    const committed = await consumer.committed(taken, this.#context.timeoutMs);
+    await Promise.all(committed.map(({ partition, offset }) => this.#openPartition(partition, offset)));
+    consumer.incrementalAssign(
+      committed.map(({ topic, partition, offset }) => ({
+        topic,
+        partition,
+        offset: offset >= 0 ? offset : OFFSET_BEGINNING,
+      })),
+    );
+  }
+
+  /** @param committed the group's offset; negative when there is none */
+  async #openPartition(number: number, committed: number): Promise<void> {
+    const { client, kafkaConfig, topics, timeoutMs } = this.#context;
     const partition = new ControlPartition({
       context: this.#context,
-      partition: taken.partition,
+      partition: number,
+      partitionCount: this.#partitionCount,
       logger: this.#logger,
-      onRunEnded: this.#onRunEnded,
+      onLaneEnded: this.#onLaneEnded,
     });
-    await partition.open();
-    const [committed] = await consumer.committed([taken], timeoutMs);
-    const offset = committed!.offset >= 0 ? committed!.offset : OFFSET_BEGINNING;
-    this.#partitions.set(taken.partition, partition);
-    consumer.incrementalAssign([{ ...taken, offset }]);
+    const history = { client, kafkaConfig, topic: topics.control, partition: number, timeoutMs };
+    const asked = await readControlHistory({ ...history, reader: this.#reader }, committed);
+    await partition.open(asked);
+    this.#partitions.set(number, partition);
   }
 
-  async #give(given: TopicPartition, consumer: Consumer): Promise<void> {
-    const partition = this.#partitions.get(given.partition);
-    this.#partitions.delete(given.partition);
-    await partition?.close();
-    consumer.incrementalUnassign([given]);
+  /** A group that was answered for a part of what it takes back would wait for the rest. */
+  async #give(given: readonly TopicPartition[], consumer: Consumer): Promise<void> {
+    await Promise.all(
+      given.map(async ({ partition: number }) => {
+        const partition = this.#partitions.get(number);
+        this.#partitions.delete(number);
+        await partition?.close();
+      }),
+    );
+    consumer.incrementalUnassign(given);
   }
 
   async #waitForTopics(consumer: Consumer): Promise<void> {
@@ -244,6 +257,7 @@ export class WorldStreamer {
               `${topics.cursors} has ${cursors!} partitions, ${topics.control} ${control!}: they must be equal`,
             );
           }
+          this.#partitionCount = control!;
           return;
         }
         missing = `topics ${absent.join(', ')}; npm run topology:apply makes them`;

@@ -3,7 +3,7 @@
  * its gates passed, this producer may send, and every view is the one that READY declared, byte for byte.
  * The first thing that does not hold stops the run with its code.
  */
-import { isObjectStoreError, parseLocator, type ObjectStore } from '../../lib/index.ts';
+import { parseLocator, type ObjectStore, type PartBytes } from '../../lib/index.ts';
 import {
   OracleError,
   parseRoot,
@@ -17,21 +17,27 @@ import {
 import { requiredGates, type WorldKey } from '../rails/index.ts';
 import { outputsToStream, type Ready } from './ready.ts';
 import { StreamError, type StreamErrorCode, type TerminalCode } from './stream-error.ts';
+import { storeFailure, verifyPart, type VerifiedPart } from './verified-part.ts';
 
-/** Who may put engine rows into the front door. */
-export const PRODUCER_ALLOWLIST: readonly string[] = ['svc:world_stream_producer'];
+export interface VerifiedView {
+  readonly outputId: string;
+  readonly partCount: number;
+  /** The bytes of a part; the chunks of the part opened before are let go. */
+  openPart(index: number): Promise<PartBytes>;
+}
 
 export interface VerifiedWorld {
   readonly pack: OraclePack;
   /** In merge order. */
-  readonly views: readonly StreamView[];
+  readonly views: readonly VerifiedView[];
 }
 
 export interface VerificationOptions {
   readonly store: ObjectStore;
+  /** The streamer's name for itself. */
   readonly producerId: string;
-  /** Default PRODUCER_ALLOWLIST. */
-  readonly producerAllowlist?: readonly string[];
+  /** Who may put engine rows into the front door, by policy. */
+  readonly producerAllowlist: readonly string[];
 }
 
 const PACK_CODES: Partial<Record<OracleCode, StreamErrorCode>> = {
@@ -58,7 +64,7 @@ export async function verifyWorld(ready: Ready, options: VerificationOptions): P
   await verifyFacts(ready, store);
   const pack = await verifyPack(ready, store);
   verifyGateVerdicts(ready);
-  verifyProducer(options.producerId, options.producerAllowlist ?? PRODUCER_ALLOWLIST);
+  verifyProducer(options.producerId, options.producerAllowlist);
   const views: StreamView[] = [];
   for (const output of outputsToStream(ready)) {
     const view = await guarded('STREAM_VIEW_RECEIPT_BAD', VIEW_CODES, () =>
@@ -83,24 +89,23 @@ export async function verifyWorld(ready: Ready, options: VerificationOptions): P
     }
     views.push(view);
   }
-  // Digests last and one part at a time: the bytes are many, and every cheaper refusal has been made.
-  for (const view of views) {
-    for (const index of view.partKeys.keys()) await readPart(store, view, index);
-  }
-  return { pack, views };
+  // Digests last: the bytes are many, and every cheaper refusal has been made.
+  const verified: VerifiedView[] = [];
+  for (const view of views) verified.push(await verifyParts(store, view));
+  return { pack, views: verified };
 }
 
-/** The bytes of a part, checked against the manifest whenever they are read. */
-export async function readPart(store: ObjectStore, view: StreamView, index: number): Promise<Buffer> {
-  const part = view.manifest.parts[index]!;
-  try {
-    return await store.bucket(view.bucket).get(view.partKeys[index]!, { expectSha256: part.sha256 });
-  } catch (error) {
-    if (isObjectStoreError(error, 'DIGEST_MISMATCH')) {
-      throw new StreamError('STREAM_VIEW_DIGEST_MISMATCH', error.message, { cause: error });
-    }
-    throw storeFailure('STREAM_VIEW_UNREADABLE', error);
-  }
+async function verifyParts(store: ObjectStore, view: StreamView): Promise<VerifiedView> {
+  const parts: VerifiedPart[] = [];
+  for (const index of view.partKeys.keys()) parts.push(await verifyPart(store, view, index));
+  return {
+    outputId: view.manifest.output_id,
+    partCount: parts.length,
+    openPart: (index) => {
+      if (index > 0) parts[index - 1]!.release();
+      return Promise.resolve(parts[index]!);
+    },
+  };
 }
 
 interface FactsView {
@@ -214,11 +219,4 @@ async function guarded<T>(
     const code = error.retriable ? 'OBJECT_STORE_UNAVAILABLE' : (codes[error.code] ?? otherwise);
     throw new StreamError(code, error.message.replace(`${error.code}: `, ''), { cause: error });
   }
-}
-
-/** A store that was away may answer later; anything else is the artifact's fault. */
-function storeFailure(otherwise: TerminalCode, error: unknown): StreamError {
-  if (error instanceof StreamError) return error;
-  const code = isObjectStoreError(error) && error.retriable ? 'OBJECT_STORE_UNAVAILABLE' : otherwise;
-  return new StreamError(code, (error as Error).message, { cause: error });
 }

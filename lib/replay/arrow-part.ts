@@ -1,13 +1,15 @@
 /**
- * Arrow IPC parts (file or stream format) as batches of columns.
+ * Arrow IPC files as batches of columns, read one record batch at a time: a part may be larger than memory.
  *
- * Every column keeps the part's own memory: nothing is copied but the time column, which becomes a Float64Array
+ * Every column keeps its batch's own memory: nothing is copied but the time column, which becomes a Float64Array
  * of microseconds, checked to be sorted. Row proxies are never made.
  */
+import type { FileHandle } from 'node:fs/promises';
 import {
   DataType,
   RecordBatchReader,
   TimeUnit,
+  type AsyncRecordBatchFileReader,
   type Data,
   type RecordBatch,
   type Vector,
@@ -16,6 +18,16 @@ import {
 import type { Column, DictionaryColumn, Int32Column, RowBatch, Utf8Column } from './columns.ts';
 import { MicrosReader } from './event-time.ts';
 import { ReplayError } from './replay-error.ts';
+
+/** The bytes of a part, wherever they lie. */
+export interface PartBytes {
+  readonly size: number;
+  /**
+   * Copies the bytes from `position` on into `target`, all of it. Never asked for bytes beyond `size`. What it
+   * rejects with ends the reading.
+   */
+  read(target: Uint8Array, position: number): Promise<void>;
+}
 
 export interface ArrowPartOptions {
   /** Name for errors, such as the object's key. */
@@ -26,13 +38,27 @@ export interface ArrowPartOptions {
   readonly notBefore?: number;
 }
 
-/** Reads a part batch by batch, in file order. Throws ReplayError. */
-export function* readArrowPart(
-  part: Buffer,
+/** A part that is in memory as a whole. */
+export function residentPart(part: Uint8Array): PartBytes {
+  return {
+    size: part.length,
+    read: (target, position) => {
+      target.set(part.subarray(position, position + target.length));
+      return Promise.resolve();
+    },
+  };
+}
+
+/**
+ * Reads a part batch by batch, in file order; between two batches nothing of the part is held here. Throws
+ * ReplayError, or what `part.read` rejects with.
+ */
+export async function* readArrowPart(
+  part: PartBytes,
   options: ArrowPartOptions,
-): Generator<RowBatch, void, undefined> {
+): AsyncGenerator<RowBatch, void, undefined> {
   let last = options.notBefore ?? -Infinity;
-  for (const batch of recordBatches(part, options.name)) {
+  for await (const batch of recordBatches(part, options.name)) {
     const columns = new Map<string, Column>();
     for (const [index, field] of batch.schema.fields.entries()) {
       const column = columnOf(batch.data.children[index]!, field.name, options.name);
@@ -52,17 +78,59 @@ export function* readArrowPart(
   }
 }
 
-function* recordBatches(part: Buffer, name: string): Generator<RecordBatch, void, undefined> {
-  // Arrow lays its buffers out at multiples of eight; a pooled Buffer may begin anywhere.
-  const aligned = part.byteOffset % 8 === 0 ? part : new Uint8Array(part);
+async function* recordBatches(part: PartBytes, name: string): AsyncGenerator<RecordBatch, void, undefined> {
+  let failure: { readonly cause: unknown } | null = null;
+  const handle = {
+    fd: -1,
+    stat: () => Promise.resolve({ size: part.size }),
+    read: async (buffer: Uint8Array, offset: number, length: number, position: number) => {
+      try {
+        await part.read(buffer.subarray(offset, offset + length), position);
+      } catch (cause) {
+        failure = { cause };
+        throw cause;
+      }
+      return { bytesRead: length, buffer };
+    },
+    close: () => Promise.resolve(),
+  };
   try {
-    const reader = RecordBatchReader.from(aligned);
-    reader.open();
-    if ((reader.schema as unknown) === undefined) throw new Error('it holds no Arrow schema');
-    for (const batch of reader) yield batch;
+    await checkEnds(part, handle.read);
+    // The reader takes a file handle for its stat, read and close, which is all that a part has to offer.
+    const source = handle as unknown as FileHandle;
+    const reader = (await RecordBatchReader.from(source)) as AsyncRecordBatchFileReader;
+    await reader.open();
+    for await (const batch of reader) yield batch;
   } catch (error) {
+    // What the part's own bytes failed with is not the part's fault: it goes through as it is.
+    const { cause } = (failure as { readonly cause: unknown } | null) ?? { cause: undefined };
+    if (cause !== undefined) throw cause as Error;
     if (error instanceof ReplayError) throw error;
     throw new ReplayError('PART_UNREADABLE', `${name}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+const MAGIC = 'ARROW1';
+/** Magic and padding before the first message; footer length and magic behind the footer. */
+const HEAD_BYTES = 8;
+const TAIL_BYTES = 4 + MAGIC.length;
+
+/** The reader below trusts the footer that the last bytes point to; a file cut short has other last bytes. */
+async function checkEnds(
+  part: PartBytes,
+  read: (buffer: Uint8Array, offset: number, length: number, position: number) => Promise<unknown>,
+): Promise<void> {
+  if (part.size < HEAD_BYTES + TAIL_BYTES) throw new Error(`${part.size} bytes are no Arrow IPC file`);
+  const head = Buffer.alloc(HEAD_BYTES);
+  const tail = Buffer.alloc(TAIL_BYTES);
+  await read(head, 0, HEAD_BYTES, 0);
+  await read(tail, 0, TAIL_BYTES, part.size - TAIL_BYTES);
+  const complete = head.toString('latin1', 0, MAGIC.length) === MAGIC && tail.toString('latin1', 4) === MAGIC;
+  if (!complete)
+    throw new Error(`it does not begin and end with ${MAGIC}: no Arrow IPC file, or a part of one`);
+  const footerBytes = tail.readInt32LE(0);
+  if (footerBytes <= 0 || footerBytes > part.size - HEAD_BYTES - TAIL_BYTES) {
+    throw new Error(`its footer cannot have ${footerBytes} of ${part.size} bytes`);
   }
 }
 

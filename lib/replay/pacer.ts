@@ -3,7 +3,7 @@
  * short.
  */
 import { Fidelity } from './fidelity.ts';
-import { RateLimiter, type RateStep } from './rate-plan.ts';
+import { constantRate, RateLimiter, type RateStep } from './rate-plan.ts';
 import { ReplayClock, type ReplayClockOptions } from './replay-clock.ts';
 
 export interface PacerOptions extends ReplayClockOptions {
@@ -14,9 +14,11 @@ export interface PacerOptions extends ReplayClockOptions {
 }
 
 export class Pacer {
+  /** How late rows were taken, against their schedule; the caller records. */
   readonly fidelity = new Fidelity();
   readonly #clock: ReplayClock;
-  readonly #limiter: RateLimiter | null;
+  #limiter: RateLimiter | null;
+  #startMs: number | null = null;
   readonly #now: () => number;
   readonly #notBeforeEpochMs: number;
   #wake: (() => void) | null = null;
@@ -43,6 +45,7 @@ export class Pacer {
   start(firstEventMicros: number): void {
     const wait = Math.max(0, this.#notBeforeEpochMs - Date.now());
     const startMs = this.#now() + wait;
+    this.#startMs = startMs;
     this.#clock.start(firstEventMicros, startMs);
     this.#limiter?.start(startMs);
   }
@@ -74,14 +77,21 @@ export class Pacer {
     this.#clock.setSpeedup(speedup);
     this.wake();
   }
+  /** Caps the rate from now on, in place of the rate plan. Rows held back by it stay behind their schedule. */
+  limitRate(eventsPerSecond: number): void {
+    this.#limiter = new RateLimiter(constantRate(eventsPerSecond));
+    if (this.#startMs !== null) this.#limiter.start(Math.max(this.#startMs, this.#now()));
+    this.wake();
+  }
 
   /** Resolves at a monotonic millisecond (Infinity: not by itself), or when `wake`, `resume` or `throttle` is called. */
   async sleepUntil(monotonicMs: number): Promise<void> {
     const delay = monotonicMs - this.#now();
     if (delay <= 0) return;
     await new Promise<void>((resolve) => {
-      // setTimeout overflows beyond 2^31 ms; waking early is harmless, the caller asks `dueAt` again.
-      const timer = setTimeout(resolve, Math.min(delay, 60_000));
+      // A timer counts whole milliseconds: rounded up, it never wakes before its time only to sleep again. It
+      // overflows beyond 2^31 ms; waking early there is harmless, the caller asks `dueAt` again.
+      const timer = setTimeout(resolve, Math.min(Math.ceil(delay), 60_000));
       this.#wake = () => {
         clearTimeout(timer);
         resolve();

@@ -1,11 +1,11 @@
 /**
- * A time-sorted source of rows, read part by part.
+ * A time-sorted source of rows, read part by part and record batch by record batch.
  *
- * Rows are taken synchronously while they are resident; `advance` says false when the next part has not arrived
- * yet, and `load` waits for it. While one part is read the next is fetched, so at most two parts per source are in
- * memory, whatever the size of the source.
+ * Rows are taken synchronously while they are resident; the state is `waiting` when the next batch has not arrived
+ * yet, and `load` waits for it. While one batch is read the next is fetched, across parts too, so two batches per
+ * source are in memory, whatever the size of the source and of its parts.
  */
-import { readArrowPart } from './arrow-part.ts';
+import { readArrowPart, type PartBytes } from './arrow-part.ts';
 import type { RowBatch } from './columns.ts';
 import type { SourcePosition } from './replay-cursor.ts';
 import { ReplayError } from './replay-error.ts';
@@ -34,17 +34,19 @@ export interface PartedSourceOptions {
   readonly rank: number;
   readonly timeColumn: string;
   readonly partCount: number;
-  /** The bytes of a part (Arrow IPC), 0 … partCount-1; called once per part, in order, one ahead of the reading. */
-  readonly readPart: (index: number) => Promise<Buffer>;
+  /** Opens a part (an Arrow IPC file), 0 … partCount-1; called once per part, in order. */
+  readonly openPart: (index: number) => Promise<PartBytes>;
   /** Where to begin: the position of the next row. Default the first. */
   readonly from?: SourcePosition;
 }
 
-interface PartFetch {
-  readonly part: number;
-  readonly bytes: Promise<Buffer>;
-  /** The bytes, once they are there. */
-  arrived: Buffer | null;
+/** A batch of the part that is being read, or null for its end. */
+type Fetched = RowBatch | null;
+
+interface BatchFetch {
+  readonly fetched: Promise<Fetched>;
+  /** The result, once it is there. */
+  arrived: { readonly batch: Fetched } | null;
 }
 
 const NO_ROWS: RowBatch = { rows: 0, time: new Float64Array(0), columns: new Map() };
@@ -63,9 +65,9 @@ export class PartedSource implements TimeSource {
   /** Rows of the part that lie before the current batch. */
   #rowsBefore = 0;
   #skip: number;
-  #batches: Iterator<RowBatch, void, undefined> | null = null;
-  #lastTime = -Infinity;
-  #next: PartFetch | null = null;
+  /** What follows the current batch, on its way. */
+  #next: BatchFetch | null = null;
+  readonly #batches: AsyncIterator<Fetched, void, undefined>;
   #end: SourcePosition | null = null;
 
   constructor(options: PartedSourceOptions) {
@@ -74,6 +76,7 @@ export class PartedSource implements TimeSource {
     this.rank = options.rank;
     this.#part = options.from?.part ?? 0;
     this.#skip = options.from?.row ?? 0;
+    this.#batches = fetchBatches(options, this.#part);
     if (this.#part > options.partCount || (this.#part === options.partCount && this.#skip > 0)) {
       throw new ReplayError(
         'CURSOR_INVALID',
@@ -102,8 +105,10 @@ export class PartedSource implements TimeSource {
 
   async load(): Promise<void> {
     while (this.state === 'waiting') {
-      const next = this.#fetch(this.#part);
-      next.arrived = await next.bytes;
+      const next = (this.#next ??= this.#fetch());
+      next.arrived = { batch: await next.fetched };
+      // Closed meanwhile: what has arrived is of no use.
+      if (this.#end !== null) return;
       this.#settle();
     }
   }
@@ -113,13 +118,11 @@ export class PartedSource implements TimeSource {
     this.#end = this.position;
     this.state = 'ended';
     this.batch = NO_ROWS;
-    this.#batches = null;
     this.#next = null;
   }
 
   #leaveBatch(): void {
     this.#rowsBefore += this.batch.rows;
-    if (this.batch.rows > 0) this.#lastTime = this.batch.time[this.batch.rows - 1]!;
     this.batch = NO_ROWS;
     this.row = 0;
   }
@@ -127,23 +130,26 @@ export class PartedSource implements TimeSource {
   /** Goes on to the next resident row, or to `waiting` or `ended`. */
   #settle(): void {
     for (;;) {
-      this.#batches ??= this.#openResident();
-      if (this.#batches === null) return;
-      const step = this.#batches.next();
-      if (step.done === true) {
+      const arrived = this.#next?.arrived ?? null;
+      if (arrived === null) {
+        this.state = 'waiting';
+        return;
+      }
+      this.#next = null;
+      const { batch } = arrived;
+      if (batch === null) {
         this.#endOfPart();
         if (this.#part === this.#options.partCount) {
           this.close();
           return;
         }
-        continue;
       }
-      const batch = step.value;
+      this.#next = this.#fetch();
+      if (batch === null) continue;
       if (this.#skip >= batch.rows) {
         // Rows before the cursor, already replayed.
         this.#skip -= batch.rows;
         this.#rowsBefore += batch.rows;
-        if (batch.rows > 0) this.#lastTime = batch.time[batch.rows - 1]!;
         continue;
       }
       this.batch = batch;
@@ -162,38 +168,44 @@ export class PartedSource implements TimeSource {
         `${this.name}: part ${this.#part} has ${this.#rowsBefore} rows, the cursor says ${this.#rowsBefore + this.#skip}`,
       );
     }
-    this.#batches = null;
     this.#part += 1;
     this.#rowsBefore = 0;
   }
 
-  #openResident(): Iterator<RowBatch, void, undefined> | null {
-    const next = this.#next;
-    if (next === null || next.part !== this.#part || next.arrived === null) {
-      this.state = 'waiting';
-      return null;
-    }
-    const bytes = next.arrived;
-    this.#next = null;
-    if (this.#part + 1 < this.#options.partCount) this.#fetch(this.#part + 1);
-    return readArrowPart(bytes, {
-      name: `${this.name} part ${this.#part}`,
-      timeColumn: this.#options.timeColumn,
-      notBefore: this.#lastTime,
+  #fetch(): BatchFetch {
+    const fetched = this.#batches.next().then((step): Fetched => {
+      if (step.done === true) throw new Error(`${this.name} was read beyond its last part`);
+      return step.value;
     });
-  }
-
-  #fetch(part: number): PartFetch {
-    if (this.#next?.part === part) return this.#next;
-    const next: PartFetch = { part, bytes: this.#options.readPart(part), arrived: null };
-    this.#next = next;
-    // A failure is thrown by the `load` that awaits the part; until then it must not count as unhandled.
-    next.bytes.then(
-      (bytes) => {
-        next.arrived = bytes;
+    const next: BatchFetch = { fetched, arrived: null };
+    // A failure is thrown by the `load` that awaits the batch; until then it must not count as unhandled.
+    fetched.then(
+      (batch) => {
+        next.arrived = { batch };
       },
       () => undefined,
     );
     return next;
+  }
+}
+
+/** Every batch from the beginning of a part on, and the end of each part. */
+async function* fetchBatches(
+  options: PartedSourceOptions,
+  from: number,
+): AsyncGenerator<Fetched, void, undefined> {
+  let notBefore = -Infinity;
+  for (let part = from; part < options.partCount; part += 1) {
+    const bytes = await options.openPart(part);
+    const batches = readArrowPart(bytes, {
+      name: `${options.name} part ${part}`,
+      timeColumn: options.timeColumn,
+      notBefore,
+    });
+    for await (const batch of batches) {
+      if (batch.rows > 0) notBefore = batch.time[batch.rows - 1]!;
+      yield batch;
+    }
+    yield null;
   }
 }

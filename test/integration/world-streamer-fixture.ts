@@ -21,6 +21,7 @@ import {
   type WorldKey,
 } from '../../apps/rails/index.ts';
 import type { ReadyOutput } from '../../apps/world-streamer-producer/ready.ts';
+import { STREAM_FACT_TYPES } from '../../apps/world-streamer-producer/stream-facts.ts';
 import type { StreamerContext } from '../../apps/world-streamer-producer/streamer-context.ts';
 import {
   Bytes,
@@ -28,6 +29,7 @@ import {
   ObjectStore,
   OFFSET_BEGINNING,
   OutgoingBatch,
+  partitionOf,
   producerDefaults,
   RecordBatch,
   SchemaRegistry,
@@ -36,7 +38,7 @@ import {
 } from '../../lib/index.ts';
 import { createAdmin } from '../../lib/kafka/admin.ts';
 import { MicrosWriter } from '../../lib/replay/event-time.ts';
-import { arrowPart } from '../lib/replay/arrow-fixture.ts';
+import { arrowPart, type Columns } from '../lib/replay/arrow-fixture.ts';
 import { viewColumns, type Row } from '../apps/world-streamer-producer/row-fixture.ts';
 
 export const PARTITIONS = 4;
@@ -47,6 +49,8 @@ export const WORLD: WorldKey = {
   seed: '42',
 };
 const ENGINE_RUN = 'c25a2675fbfbacd952b13bb594880e92';
+/** Flows per record batch: up to 16,384 rows, as the view builder has them. */
+const BATCH_FLOWS = 8192;
 const FIRST_EVENT_MICROS = Date.UTC(2026, 0, 1) * 1000;
 const micros = new MicrosWriter();
 
@@ -63,10 +67,10 @@ function setting(name: string): string {
   return value;
 }
 
-/** Rows of all four outputs for this many flows, one flow each millisecond; an anchor shares its first event's time. */
-function rowsOf(outputId: string, flows: number): Row[] {
+/** Rows of an output for the flows from … to, one flow each millisecond; an anchor shares its first event's time. */
+function rowsOf(outputId: string, from: number, to: number): Row[] {
   const rows: Row[] = [];
-  for (let i = 0; i < flows; i += 1) {
+  for (let i = from; i < to; i += 1) {
     const at = FIRST_EVENT_MICROS + i * 1000;
     const ids = { merchant_id: BigInt((i % 7) + 1), arrival_seq: BigInt(i) };
     const flow = { flow_id: 10_000_000_000n + BigInt(i), ts_utc: micros.text(at), amount: (i % 500) + 0.25 };
@@ -135,7 +139,8 @@ export class WorldStreamerFixture {
     this.#oracle = ObjectStore.connect({ endpoint, ...keys('ORACLE_S3_ACCESS_KEY', 'ORACLE_S3_SECRET_KEY') });
   }
 
-  async open(flows: number): Promise<void> {
+  /** @param partFlows flows per part; by default half of them */
+  async open(flows: number, partFlows = Math.ceil(flows / 2)): Promise<void> {
     const topics = Object.values(this.topics).map((name) => ({ name, partitions: PARTITIONS, configs: {} }));
     await this.#admin.createTopics(topics);
     for (const eventType of this.#eventTypes()) {
@@ -143,7 +148,7 @@ export class WorldStreamerFixture {
     }
     await this.store.ensureBucket(this.platformBucket);
     await this.#oracle.ensureBucket(this.oracleBucket);
-    await this.#writeWorld(flows);
+    await this.#writeWorld(flows, partFlows);
   }
 
   async close(): Promise<void> {
@@ -187,13 +192,13 @@ export class WorldStreamerFixture {
       topics: this.topics,
       group: `${this.prefix}world-streamer-producer`,
       producerId: policies.worldStreamer.producer_id,
+      producerAllowlist: policies.worldStreamer.producer_allowlist,
       schemaVersion: policies.worldStreamer.schema_version,
       laneCount: 1,
       policy: { speedup: 0, max_events: null, max_events_per_output: null },
       overrides: {},
       pacing: {},
       timeoutMs: 30_000,
-      newBatch: () => new OutgoingBatch(16),
       ...changes,
     };
   }
@@ -205,7 +210,13 @@ export class WorldStreamerFixture {
     changes: Readonly<Record<string, unknown>> = {},
   ): Promise<Envelope> {
     const envelope = await this.readyEnvelope(runName, attempt, changes);
-    const schema = await this.schemas.schemaFor(`${this.topics.ingress}-run.ready`);
+    await this.control(envelope);
+    return envelope;
+  }
+
+  /** Puts a fact on the control topic, as the gate would after admitting it. */
+  async control(envelope: Envelope): Promise<void> {
+    const schema = await this.schemas.schemaFor(`${this.topics.ingress}-${envelope.event_type}`);
     const producer = nativeClient.createProducer({ ...producerDefaults, ...this.context().kafkaConfig });
     const batch = new OutgoingBatch(1);
     const key = partitionKey(envelope.scenario_run_id!);
@@ -213,7 +224,28 @@ export class WorldStreamerFixture {
     await producer.produce(batch);
     await producer.flush(30_000);
     await producer.close(30_000);
-    return envelope;
+  }
+
+  /** Deletes every record of the cursor topic: what an operator's slip or a lost disk would do. */
+  async loseCursors(): Promise<void> {
+    const offsets = await this.#admin.topicOffsets(this.topics.cursors);
+    await this.#admin.deleteRecords(
+      this.topics.cursors,
+      offsets.map(({ partition, high }) => ({ partition, offset: high })),
+    );
+  }
+
+  /** A run's name whose READY lies on this control partition. */
+  nameOn(partition: number, stem: string): string {
+    for (let n = 0; ; n += 1) {
+      const name = `${stem}-${n}`;
+      const key = Buffer.from(partitionKey(this.#runId(name)));
+      if (partitionOf(key, 0, key.length, PARTITIONS) === partition) return name;
+    }
+  }
+
+  #runId(runName: string): string {
+    return sha256Hex(`${this.prefix}${runName}`).slice(0, 32);
   }
 
   async readyEnvelope(
@@ -221,7 +253,7 @@ export class WorldStreamerFixture {
     attempt: number,
     changes: Readonly<Record<string, unknown>> = {},
   ): Promise<Envelope> {
-    const runId = sha256Hex(`${this.prefix}${runName}`).slice(0, 32);
+    const runId = this.#runId(runName);
     const pins = {
       ...WORLD,
       run_id: runId,
@@ -333,22 +365,11 @@ export class WorldStreamerFixture {
 
   #eventTypes(): string[] {
     const outputs = streamedOutputs('fraud').map(({ output_id }) => output_id);
-    return [...outputs, 'run.ready', 'stream.started', 'stream.progress', 'stream.completed'];
+    return [...outputs, 'run.ready', 'stream.command', ...STREAM_FACT_TYPES];
   }
 
-  async #writeWorld(flows: number): Promise<void> {
+  async #writeWorld(flows: number, partFlows: number): Promise<void> {
     const outputs = streamedOutputs('fraud');
-    const parts = outputs.map(({ output_id }) => {
-      const rows = rowsOf(output_id, flows);
-      const half = Math.ceil(rows.length / 2);
-      const columns = (from: number, to: number) =>
-        arrowPart([viewColumns(outputDefinition(output_id), rows.slice(from, to))]);
-      return {
-        rows,
-        files: [columns(0, half), columns(half, rows.length)],
-        counts: [half, rows.length - half],
-      };
-    });
     const digests = { catalogue_digest: sha256Hex('catalogue'), gate_map_digest: sha256Hex('gates') };
     const identity = { ...WORLD, engine_release: 'test-engine-1', ...digests };
     this.#packId = oraclePackId(identity);
@@ -367,9 +388,8 @@ export class WorldStreamerFixture {
       outputs: outputs.map(({ output_id }, i) => ({ output_id, parts: engineParts[i] })),
       created_at_utc: '2026-01-01T00:00:00.000000Z',
     });
-    for (const [i, output] of outputs.entries()) {
-      const { rows, files, counts } = parts[i]!;
-      await this.#writeView(output.output_id, rows, files, counts, sourceLocatorDigest(engineParts[i]!));
+    for (const [i, { output_id }] of outputs.entries()) {
+      await this.#writeView(output_id, flows, partFlows, sourceLocatorDigest(engineParts[i]!));
     }
     await this.#json(this.packKey('_SEALED.json'), {
       version: 'v1',
@@ -380,13 +400,7 @@ export class WorldStreamerFixture {
     });
   }
 
-  async #writeView(
-    outputId: string,
-    rows: readonly Row[],
-    files: readonly Buffer[],
-    counts: readonly number[],
-    source: string,
-  ): Promise<void> {
+  async #writeView(outputId: string, flows: number, partFlows: number, source: string): Promise<void> {
     const { sort_keys: sortKeys, row_key: rowKey } = outputDefinition(outputId);
     const identity = {
       output_id: outputId,
@@ -394,10 +408,42 @@ export class WorldStreamerFixture {
       partition_granularity: 'flat' as const,
     };
     const viewId = streamViewId({ ...identity, world: WORLD, source_locator_digest: source });
-    const range = { min_ts_utc: String(rows[0]!['ts_utc']), max_ts_utc: String(rows.at(-1)!['ts_utc']) };
     const folder = this.packKey(`stream_view/ts_utc/output_id=${outputId}`);
     const created = { created_utc: '2026-01-01T00:00:00.000000Z' };
-    for (const [i, file] of files.entries()) await this.world.put(`${folder}/part-00000${i}.arrow`, file);
+    const parts: {
+      file: string;
+      rows: number;
+      bytes: number;
+      sha256: string;
+      min_ts_utc: string;
+      max_ts_utc: string;
+    }[] = [];
+    // A part at a time, in record batches as the view builder cuts them: a world may be larger than memory.
+    for (let from = 0; from < flows; from += partFlows) {
+      const to = Math.min(flows, from + partFlows);
+      const batches: Columns[] = [];
+      let count = 0;
+      for (let at = from; at < to; at += BATCH_FLOWS) {
+        const rows = rowsOf(outputId, at, Math.min(to, at + BATCH_FLOWS));
+        count += rows.length;
+        batches.push(viewColumns(outputDefinition(outputId), rows));
+      }
+      const file = `part-${String(parts.length).padStart(6, '0')}.arrow`;
+      const bytes = arrowPart(batches);
+      await this.world.put(`${folder}/${file}`, bytes);
+      const [first] = rowsOf(outputId, from, from + 1);
+      const last = rowsOf(outputId, to - 1, to).at(-1);
+      parts.push({
+        file,
+        rows: count,
+        bytes: bytes.length,
+        sha256: sha256Hex(bytes),
+        min_ts_utc: String(first!['ts_utc']),
+        max_ts_utc: String(last!['ts_utc']),
+      });
+    }
+    const rowCount = parts.reduce((sum, { rows }) => sum + rows, 0);
+    const range = { min_ts_utc: parts[0]!.min_ts_utc, max_ts_utc: parts.at(-1)!.max_ts_utc };
     const manifest = await this.#json(`${folder}/_stream_view_manifest.json`, {
       version: 'v1',
       stream_view_id: viewId,
@@ -406,18 +452,12 @@ export class WorldStreamerFixture {
       engine_run_id: ENGINE_RUN,
       scenario_id: WORLD.scenario_id,
       world_key: WORLD,
-      row_count: rows.length,
+      row_count: rowCount,
       ...range,
-      parts: files.map((file, i) => ({
-        file: `part-00000${i}.arrow`,
-        rows: counts[i],
-        bytes: file.length,
-        sha256: sha256Hex(file),
-        ...range,
-      })),
+      parts,
       ...created,
     });
-    const stats = { row_count: rows.length, multiset_digest: '0'.repeat(32), ...range };
+    const stats = { row_count: rowCount, multiset_digest: '0'.repeat(32), ...range };
     await this.#json(`${folder}/_stream_sort_receipt.json`, {
       version: 'v1',
       status: 'OK',
@@ -429,7 +469,7 @@ export class WorldStreamerFixture {
       sorted_stats: stats,
       ...created,
     });
-    this.outputs.push({ output_id: outputId, row_count: rows.length, view_id: viewId });
+    this.outputs.push({ output_id: outputId, row_count: rowCount, view_id: viewId });
   }
 
   /** Writes a document and returns the sha256 of its bytes. */

@@ -15,12 +15,12 @@ const logger = pino({ level: process.env['LOG_LEVEL'] ?? 'silent' });
 test.before(() => fixture.open(FLOWS));
 test.after.always(() => fixture.close());
 
-/** Serves until this many runs have ended, and returns their cursors in the order they ended. */
-async function serve(runs: number, changes: Partial<StreamerContext> = {}): Promise<RunCursor[]> {
+/** Serves until this many lanes have ended, and returns their cursors in the order they ended. */
+async function serve(lanes: number, changes: Partial<StreamerContext> = {}): Promise<RunCursor[]> {
   const ended: RunCursor[] = [];
-  const streamer = new WorldStreamer(fixture.context(changes), logger, (cursors) => {
-    ended.push(...cursors);
-    if (ended.length >= runs) streamer.stop();
+  const streamer = new WorldStreamer(fixture.context(changes), logger, (cursor) => {
+    ended.push(cursor);
+    if (ended.length >= lanes) streamer.stop();
   });
   await streamer.run();
   return ended;
@@ -109,7 +109,7 @@ test.serial(
         if (cursors === 3 && pieces < 3) streamer.stop();
       };
       const streamer = new WorldStreamer(fixture.context({ pacing, onCursor }), logger, (done) => {
-        finished.push(...done);
+        finished.push(done);
         streamer.stop();
       });
       await streamer.run();

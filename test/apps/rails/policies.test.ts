@@ -62,6 +62,8 @@ const TABLE = [
   ['stream.started', 'control', CONTROL, true, 'control', 'control'],
   ['stream.progress', 'control', CONTROL, true, 'control', 'control'],
   ['stream.completed', 'control', CONTROL, true, 'control', 'control'],
+  ['stream.failed', 'control', CONTROL, true, 'control', 'control'],
+  ['stream.command', 'control', CONTROL, true, 'control', 'control'],
   ['ig.policy.activation', 'audit', AUDIT, false, 'audit', 'audit'],
   ['ig.quarantine.spike', 'audit', AUDIT, false, 'audit', 'audit'],
   ['ig.audit.verify', 'audit', AUDIT, false, 'audit', 'audit'],

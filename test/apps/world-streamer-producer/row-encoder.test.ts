@@ -13,14 +13,8 @@ import {
 import { partitionKeyColumn } from '../../../apps/world-streamer-producer/partition-key-column.ts';
 import { PartitionKeyCache } from '../../../apps/world-streamer-producer/partition-key-cache.ts';
 import { RowEncoder } from '../../../apps/world-streamer-producer/row-encoder.ts';
-import {
-  CompiledSchema,
-  OutgoingBatch,
-  partitionOf,
-  readArrowPart,
-  readYamlFile,
-} from '../../../lib/index.ts';
-import { arrowPart } from '../../lib/replay/arrow-fixture.ts';
+import { CompiledSchema, OutgoingBatch, partitionOf, readYamlFile } from '../../../lib/index.ts';
+import { arrowPart, readBatches } from '../../lib/replay/arrow-fixture.ts';
 import { arbitraryRows, payloadOf, recordSchema, viewColumns } from './row-fixture.ts';
 
 const PARTITIONS = 4;
@@ -55,7 +49,7 @@ for (const output of streamed) {
     recordSchema(output) as ConstructorParameters<typeof CompiledSchema>[1],
   );
 
-  test(`CI-45 ${output_id}: event id, key and every byte equal the recipes and the schema's own encoding`, (t) => {
+  test(`CI-45 ${output_id}: event id, key and every byte equal the recipes and the schema's own encoding`, async (t) => {
     const eventId = compileEngineEventId(output);
     const keys = new PartitionKeyCache(PARTITIONS);
     const profile = partitioning.profileOf(output_id);
@@ -67,11 +61,11 @@ for (const output of streamed) {
       keyColumn: partitionKeyColumn(output, profile),
     });
     const batch = new OutgoingBatch(8);
-    fc.assert(
-      fc.property(arbitraryRows(output), (rows) => {
+    await fc.assert(
+      fc.asyncProperty(arbitraryRows(output), async (rows) => {
         batch.reset();
         const part = arrowPart([viewColumns(output, rows)]);
-        const [columns] = readArrowPart(part, { name: 'part', timeColumn: 'ts_utc' });
+        const [columns] = await readBatches(part, { name: 'part', timeColumn: 'ts_utc' });
         encoder.bind(columns!);
         const topic = batch.topicIndex('ingress');
         for (const [index, row] of rows.entries()) {
@@ -99,7 +93,7 @@ for (const output of streamed) {
   });
 }
 
-test('fraud labels and lineage columns of a view never reach the bytes of a record', (t) => {
+test('CI-105 fraud labels and lineage columns of a view never reach the bytes of a record', async (t) => {
   const output = outputDefinition('s3_event_stream_with_fraud_6B');
   const schema = new CompiledSchema(
     1,
@@ -121,7 +115,7 @@ test('fraud labels and lineage columns of a view never reach the bytes of a reco
     fraud_flag: true,
     campaign_id: 'campaign-of-the-row',
   };
-  const [columns] = readArrowPart(arrowPart([viewColumns(output, [row])]), {
+  const [columns] = await readBatches(arrowPart([viewColumns(output, [row])]), {
     name: 'part',
     timeColumn: 'ts_utc',
   });
@@ -156,7 +150,7 @@ test('an anchor and its events have the same key, and cached keys equal computed
   }
 });
 
-test('a schema that is not the envelope, or a view without a required column, is refused with its code', (t) => {
+test('a schema that is not the envelope, or a view without a required column, is refused with its code', async (t) => {
   const output = outputDefinition('s2_event_stream_baseline_6B');
   const other = new CompiledSchema(1, {
     type: 'record',
@@ -181,15 +175,15 @@ test('a schema that is not the envelope, or a view without a required column, is
     ts_utc: '2026-01-01T00:00:00.000000Z',
     amount: 1,
   };
-  const bindWithout = (name: string) => () => {
+  const bindWithout = async (name: string): Promise<void> => {
     const columns = Object.fromEntries(
       Object.entries(viewColumns(output, [row])).filter(([column]) => column !== name),
     );
-    const [batch] = readArrowPart(arrowPart([columns]), { name: 'part', timeColumn: 'ts_utc' });
+    const [batch] = await readBatches(arrowPart([columns]), { name: 'part', timeColumn: 'ts_utc' });
     new RowEncoder({ ...options, schema }).bind(batch!);
   };
-  t.throws(bindWithout('amount'), { message: /STREAM_VIEW_PAYLOAD_MISSING.*amount/ });
-  t.throws(bindWithout('flow_id'), { message: /PAYLOAD_MISSING|PRIMARY_KEY_MISSING/ });
+  await t.throwsAsync(bindWithout('amount'), { message: /STREAM_VIEW_PAYLOAD_MISSING.*amount/ });
+  await t.throwsAsync(bindWithout('flow_id'), { message: /PAYLOAD_MISSING|PRIMARY_KEY_MISSING/ });
 });
 
 function partitionAt(batch: OutgoingBatch, index: number): number {

@@ -10,6 +10,9 @@ import {
 } from 'apache-arrow';
 import type { Data, DataType, TypeMap, Vector } from 'apache-arrow';
 
+import { readArrowPart, residentPart, type ArrowPartOptions } from '../../../lib/replay/arrow-part.ts';
+import type { RowBatch } from '../../../lib/replay/columns.ts';
+
 export type Columns = Readonly<Record<string, Vector>>;
 
 /** One IPC file; each entry becomes one record batch. */
@@ -27,6 +30,13 @@ export function arrowPart(batches: readonly Columns[]): Buffer {
   }
   writer.finish();
   return Buffer.from(writer.toUint8Array(true));
+}
+
+/** Every batch of a part that is in memory. */
+export async function readBatches(part: Buffer, options: ArrowPartOptions): Promise<RowBatch[]> {
+  const batches: RowBatch[] = [];
+  for await (const batch of readArrowPart(residentPart(part), options)) batches.push(batch);
+  return batches;
 }
 
 export { vectorFromArray };

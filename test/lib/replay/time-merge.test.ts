@@ -7,6 +7,7 @@ import { MicrosWriter } from '../../../lib/replay/event-time.ts';
 import { decodeCursor, encodeCursor, type SourcePosition } from '../../../lib/replay/replay-cursor.ts';
 import { MERGE_END, MERGE_WAITING, TimeMerge } from '../../../lib/replay/time-merge.ts';
 import { PartedSource } from '../../../lib/replay/time-source.ts';
+import { residentPart, type PartBytes } from '../../../lib/replay/arrow-part.ts';
 import { arrowPart, vectorFromArray } from './arrow-fixture.ts';
 
 interface Row {
@@ -51,9 +52,9 @@ function open(parts: readonly Buffer[], rank: number, from?: SourcePosition): Pa
     timeColumn: 'ts_utc',
     partCount: parts.length,
     // Arrives at different moments: even parts in a microtask, odd ones later.
-    readPart: async (part) => {
+    openPart: async (part) => {
       if (part % 2 === 1) await new Promise(setImmediate);
-      return parts[part]!;
+      return residentPart(parts[part]!);
     },
     ...(from === undefined ? {} : { from }),
   });
@@ -111,42 +112,70 @@ test('a merge stopped anywhere and resumed from its encoded cursor gives the res
 
 test('no row is given while another source still waits for its part', async (t) => {
   const late = partsOf([[[1]]]);
-  let deliver: (part: Buffer) => void = () => t.fail();
+  let deliver: (part: PartBytes) => void = () => t.fail();
   const slow = new PartedSource({
     name: 'slow',
     rank: 1,
     timeColumn: 'ts_utc',
     partCount: 1,
-    readPart: () => new Promise((resolve) => (deliver = resolve)),
+    openPart: () => new Promise((resolve) => (deliver = resolve)),
   });
   const merge = new TimeMerge([open(partsOf([[[5]]]), 0), slow]);
   const loading = merge.load();
   await new Promise(setImmediate);
   t.is(merge.peek(), MERGE_WAITING);
-  deliver(late[0]!);
+  deliver(residentPart(late[0]!));
   await loading;
   t.is(merge.peek(), 1);
 });
 
-test('at most the part being read and the next one are fetched', async (t) => {
-  const parts = partsOf([[[1]], [[2]], [[3]], [[4]]]);
-  const fetched: number[] = [];
+test('only the batch being read and the next one are fetched, across parts too', async (t) => {
+  const parts = partsOf([
+    [[1], [2], [3]],
+    [[4], [5]],
+  ]);
+  const opened: number[] = [];
+  let bytes = 0;
   const parted = new PartedSource({
     name: 's',
     rank: 0,
     timeColumn: 'ts_utc',
     partCount: parts.length,
-    readPart: (part) => {
-      fetched.push(part);
-      return Promise.resolve(parts[part]!);
+    openPart: (part) => {
+      opened.push(part);
+      const resident = residentPart(parts[part]!);
+      return Promise.resolve({
+        size: resident.size,
+        read: (target, position) => {
+          bytes += target.length;
+          return resident.read(target, position);
+        },
+      });
     },
   });
   await parted.load();
-  t.deepEqual(fetched, [0, 1]);
+  await settledReads();
+  const ofTwo = bytes;
+  t.deepEqual(opened, [0]);
+  await settledReads();
+  t.is(bytes, ofTwo, 'nothing is read on while no row is taken');
+  parted.advance();
+  await settledReads();
+  t.true(bytes > ofTwo);
+  t.deepEqual(opened, [0], 'the third batch is the last of its part');
+  parted.advance();
+  // The end of the part is known first; what follows it is asked for then.
+  await parted.load();
   parted.advance();
   await parted.load();
-  t.deepEqual(fetched, [0, 1, 2]);
+  t.deepEqual(opened, [0, 1]);
+  t.is(parted.time, 4);
 });
+
+/** Lets what is on its way in memory arrive. */
+async function settledReads(): Promise<void> {
+  for (let turn = 0; turn < 50; turn += 1) await new Promise(setImmediate);
+}
 
 test('a part that cannot be read rejects the load, not the process', async (t) => {
   const parts = partsOf([[[1]]]);
@@ -155,8 +184,8 @@ test('a part that cannot be read rejects the load, not the process', async (t) =
     rank: 0,
     timeColumn: 'ts_utc',
     partCount: 2,
-    readPart: (part) =>
-      part === 0 ? Promise.resolve(parts[0]!) : Promise.reject(new Error('no such object')),
+    openPart: (part) =>
+      part === 0 ? Promise.resolve(residentPart(parts[0]!)) : Promise.reject(new Error('no such object')),
   });
   await parted.load();
   parted.advance();

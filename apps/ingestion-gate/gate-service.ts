@@ -4,9 +4,12 @@ import {
   avroAnyReader,
   avroSerde,
   createLogger,
+  exposeInstance,
+  Metrics,
   nativeClient,
   SchemaRegistry,
   SchemaRegistryError,
+  serveMetrics,
   StreamsApp,
   type KafkaClient,
   type Logger,
@@ -23,6 +26,8 @@ export interface GateOptions {
   readonly client?: KafkaClient;
   readonly logger?: Logger;
   readonly commitIntervalMs?: number;
+  /** Port of GET /metrics on loopback; none by default. */
+  readonly metricsPort?: number;
   /** Stops the gate after a last commit. */
   readonly signal: AbortSignal;
 }
@@ -60,10 +65,14 @@ export async function runGate(options: GateOptions): Promise<void> {
   });
   const stop = (): void => void app.close();
   signal.addEventListener('abort', stop, { once: true });
+  const metrics = new Metrics({ labels: { service: 'ingestion_gate' }, process: true });
+  exposeInstance(metrics, app);
+  const server = options.metricsPort === undefined ? null : await serveMetrics(metrics, options.metricsPort);
   try {
     if (!signal.aborted) await app.run();
   } finally {
     signal.removeEventListener('abort', stop);
+    await server?.close();
   }
 }
 

@@ -7,6 +7,7 @@
 import type { Consumer, TopicPartition } from '../kafka/client.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { OutgoingBatch } from '../kafka/outgoing-batch.ts';
+import type { StateStore } from '../state/state-store.ts';
 import type { Topology } from '../topology/graph.ts';
 import type { Clock } from './clock.ts';
 import type { StoreRestorer } from './store-restorer.ts';
@@ -30,6 +31,9 @@ export interface AssignmentOptions {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly maxTaskIdleMs?: number;
+  readonly stateDir: string;
+  /** The store of a global table, by name. */
+  readonly globals: (name: string) => StateStore;
 }
 
 export class Assignment {
@@ -109,6 +113,8 @@ export class Assignment {
         },
         clock,
         metrics,
+        stateDir: this.#options.stateDir,
+        globals: this.#options.globals,
         ...(this.#options.maxTaskIdleMs === undefined ? {} : { maxTaskIdleMs: this.#options.maxTaskIdleMs }),
       });
       const own = starts.filter(

@@ -5,3 +5,4 @@ export { StreamsApp, type InstanceState, type StreamsOptions } from './streams-a
 export { StreamsMetrics } from './streams-metrics.ts';
 export { ProcessingError } from './task.ts';
 export { COMMIT_STEPS, type CommitStep } from './transaction.ts';
+export { exposeInstance, type ExposedInstance } from './streams-exposition.ts';

@@ -15,13 +15,15 @@ import { consumerDefaults, transactionalProducerDefaults } from '../kafka/defaul
 import { KafkaError } from '../kafka/kafka-error.ts';
 import { RecordBatch } from '../kafka/record-batch.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
-import type { Topology } from '../topology/graph.ts';
+import type { StateStore } from '../state/state-store.ts';
+import { changelogTopic, type Topology } from '../topology/graph.ts';
 import { systemClock, type Clock } from './clock.ts';
 import { GatheredInputs } from './gathered-inputs.ts';
+import { GlobalStores } from './global-stores.ts';
 import { takeInstanceSlot, type InstanceSlot } from './instance-slot.ts';
 import { StoreRestorer } from './store-restorer.ts';
 import { StreamsMetrics } from './streams-metrics.ts';
-import { checkPartitionCounts } from './partition-counts.ts';
+import { ensureApplicationTopics } from './application-topics.ts';
 import { Assignment } from './assignment.ts';
 import { encodeStreamTime } from './stream-time.ts';
 import type { Task } from './task.ts';
@@ -73,6 +75,8 @@ const COMMITTED_ATTEMPTS = 30;
 export class StreamsApp {
   readonly metrics = new StreamsMetrics();
   readonly #options: StreamsOptions;
+  /** With the application's own topic names. */
+  readonly #topology: Topology;
   readonly #clock: Clock;
   readonly #logger: Logger;
   #state: InstanceState = 'CREATED';
@@ -85,12 +89,14 @@ export class StreamsApp {
   #transaction!: Transaction;
   #tasks!: TaskSet;
   #assignment!: Assignment;
+  #globals!: GlobalStores;
   readonly #inputs = new GatheredInputs();
   #lastCommit = 0;
   #fatalErrors = 0;
 
   constructor(options: StreamsOptions) {
     this.#options = options;
+    this.#topology = options.topology.bind(options.applicationId);
     this.#clock = options.clock ?? systemClock;
     this.#logger = options.logger ?? createLogger({ component: options.applicationId });
   }
@@ -120,19 +126,22 @@ export class StreamsApp {
     const { applicationId, stateDir, slot } = this.#options;
     this.#slot = await takeInstanceSlot(applicationId, stateDir, slot);
     try {
-      await Promise.all(this.#options.topology.serdes.map(async (serde) => serde.prepare?.()));
+      await Promise.all(this.#topology.serdes.map(async (serde) => serde.prepare?.()));
       this.#consumer = this.#createConsumer();
       this.#tasks = new TaskSet(this.#consumer);
+      this.#globals = this.#createGlobals();
       this.#assignment = this.#createAssignment();
-      await checkPartitionCounts(
-        this.#options.topology,
+      await ensureApplicationTopics({
+        topology: this.#topology,
         applicationId,
-        this.#consumer,
-        this.#logger,
-        () => this.#stopping,
-      );
+        bootstrapServers: this.#options.bootstrapServers,
+        consumer: this.#consumer,
+        logger: this.#logger,
+        stopping: () => this.#stopping,
+      });
+      await this.#globals.fill(() => this.#stopping);
       await this.#newProducer();
-      this.#consumer.subscribe(this.#options.topology.subtopologies.map((part) => part.sources[0]!.topic));
+      this.#consumer.subscribe(this.#topology.subtopologies.map((part) => part.sources[0]!.topic));
       this.#become('REBALANCING');
       this.#logger.info({ slot: this.#slot.number }, 'instance started');
       await this.#loop();
@@ -162,6 +171,7 @@ export class StreamsApp {
       const count = this.#consumer.poll(slab);
       this.metrics.recordsPolled += count;
       await this.#serveEvents();
+      this.#globals.follow();
       if (count > 0) this.#process(slab);
       this.#runBuffered();
       transaction().returnSlab(slab);
@@ -281,10 +291,19 @@ export class StreamsApp {
         }));
       }),
       apply: () => {
-        for (const task of tasks) task.apply();
+        for (const task of tasks) task.apply((store) => this.#checkpointOf(task, store));
         this.#fatalErrors = 0;
       },
     });
+  }
+
+  /** Where a restore of the store may begin: behind the last record of its changelog that is acknowledged. */
+  #checkpointOf(task: Task, store: StateStore): number | undefined {
+    const acknowledged = this.#producer.acknowledged(
+      changelogTopic(this.#options.applicationId, store.name),
+      task.partition,
+    );
+    return acknowledged < 0 ? undefined : acknowledged + 1;
   }
 
   /** Commits what there is and waits for the answer; puts everything back when it fails. */
@@ -427,11 +446,13 @@ export class StreamsApp {
   }
 
   #createAssignment(): Assignment {
-    const { client, bootstrapServers, applicationId, consumerConfig, topology } = this.#options;
+    const { client, applicationId } = this.#options;
     const shared = { applicationId, metrics: this.metrics, logger: this.#logger, clock: this.#clock };
     return new Assignment({
       ...shared,
-      topology,
+      topology: this.#topology,
+      stateDir: this.#options.stateDir,
+      globals: (name) => this.#globals.get(name),
       ...(this.#options.maxTaskIdleMs === undefined ? {} : { maxTaskIdleMs: this.#options.maxTaskIdleMs }),
       consumer: this.#consumer,
       tasks: this.#tasks,
@@ -442,13 +463,27 @@ export class StreamsApp {
       restorer: new StoreRestorer({
         ...shared,
         client,
-        config: {
-          ...consumerDefaults,
-          ...consumerConfig,
-          'bootstrap.servers': bootstrapServers,
-        },
+        config: this.#readerConfig(),
       }),
     });
+  }
+
+  #createGlobals(): GlobalStores {
+    const { client, applicationId } = this.#options;
+    return new GlobalStores({
+      client,
+      applicationId,
+      topology: this.#topology,
+      config: this.#readerConfig(),
+      logger: this.#logger,
+      clock: this.#clock,
+    });
+  }
+
+  /** For consumers that read whole topics, outside the group. */
+  #readerConfig(): ClientConfig {
+    const { bootstrapServers, consumerConfig } = this.#options;
+    return { ...consumerDefaults, ...consumerConfig, 'bootstrap.servers': bootstrapServers };
   }
 
   /** A new producer under the same transactional.id: the broker aborts and fences whatever the old one left. */
@@ -476,6 +511,7 @@ export class StreamsApp {
   async #release(): Promise<void> {
     const assignment = this.#assignment as Assignment | undefined;
     await assignment?.close();
+    await (this.#globals as GlobalStores | undefined)?.close();
     for (const task of (this.#tasks as TaskSet | undefined)?.all() ?? []) task.close();
     await (this.#consumer as Consumer | undefined)?.close();
     await (this.#producer as Producer | undefined)?.close(CLOSE_TIMEOUT_MS);

@@ -14,7 +14,7 @@ import {
   type Subtopology,
   type Topology,
 } from '../topology/graph.ts';
-import type { AnyRecord, Receiver, TaskEnvironment } from '../topology/graph.ts';
+import type { AnyRecord, Cell, Receiver, TaskEnvironment } from '../topology/graph.ts';
 import { emptyRecord, FanOut } from '../topology/operators.ts';
 import { SourceRecord } from '../topology/record.ts';
 import type { Clock } from './clock.ts';
@@ -33,6 +33,8 @@ export interface TaskOptions {
   readonly collector: Collector;
   readonly clock: Clock;
   readonly metrics: StreamsMetrics;
+  /** The store of a global table, by name. */
+  readonly globals?: (name: string) => StateStore;
   /**
    * For a task with several inputs: how long (milliseconds) to wait for an input that is empty and known to be caught
    * up, before going on without it. 0 (default) does not wait beyond knowing; -1 does not wait at all (KIP-695).
@@ -74,6 +76,7 @@ export class Task {
   readonly #record: AnyRecord = emptyRecord();
   /** Only for a task with several inputs: with one, records are processed where the poll has put them. */
   readonly #queues: InputQueues | null;
+  readonly #cells = new Map<string, TransactionalCell>();
   #streamTime = -1;
   #committedStreamTime = -1;
   #sealedStreamTime = -1;
@@ -112,6 +115,14 @@ export class Task {
       collector: options.collector,
       task: { subtopology: subtopology.id, partition },
       store: (name) => byName.get(name)!,
+      global: (name) => {
+        if (options.globals === undefined) throw new Error(`no global tables here: "${name}"`);
+        return options.globals(name);
+      },
+      cell: (name) => this.#cell(name),
+      drop: (reason) => {
+        this.#metrics.dropped[reason] = (this.#metrics.dropped[reason] ?? 0) + 1;
+      },
       schedule: (intervalMs, type, callback) => this.#punctuators.schedule(intervalMs, type, callback),
       streamTime: () => this.#streamTime,
       wallTime: () => clock.now(),
@@ -261,12 +272,14 @@ export class Task {
       );
     }
     this.#sealedStreamTime = this.#streamTime;
+    for (const cell of this.#cells.values()) cell.sealed = cell.value;
     this.#dirty = false;
   }
 
   /** The transaction has committed; `checkpoint` is the offset behind its last record in a store's changelog. */
   apply(checkpoint?: (store: StateStore) => number | undefined): void {
     this.#committedStreamTime = this.#sealedStreamTime;
+    for (const cell of this.#cells.values()) cell.committed = cell.sealed;
     const now = this.#clock.now();
     for (const store of this.stores) {
       store.apply(checkpoint?.(store));
@@ -277,6 +290,7 @@ export class Task {
   /** The transaction is gone: back to the last committed state. The caller sets the positions. */
   abort(positions: ReadonlyMap<string, number>): void {
     for (const store of this.stores) store.abort();
+    for (const cell of this.#cells.values()) cell.value = cell.sealed = cell.committed;
     this.#streamTime = this.#sealedStreamTime = this.#committedStreamTime;
     this.#dirty = false;
     this.waitingFor = null;
@@ -300,6 +314,13 @@ export class Task {
       return -Infinity;
     }
   };
+
+  #cell(name: string): TransactionalCell {
+    let cell = this.#cells.get(name);
+    if (cell === undefined)
+      this.#cells.set(name, (cell = { value: Number.NaN, sealed: Number.NaN, committed: Number.NaN }));
+    return cell;
+  }
 
   #done(topic: string, offset: number): void {
     this.positions.set(topic, offset + 1);
@@ -336,6 +357,12 @@ export class Task {
     const { topic, partition, offset } = this.source;
     return `task ${this.id}, record ${topic}/${partition}/${offset}`;
   }
+}
+
+/** A cell with what a commit in flight and the last commit have seen of it. */
+interface TransactionalCell extends Cell {
+  sealed: number;
+  committed: number;
 }
 
 const NOWHERE: Receiver = {

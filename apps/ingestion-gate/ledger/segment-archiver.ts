@@ -15,7 +15,8 @@ import { readBusSegment } from '../bus/bus-archive.ts';
 import type { PartitionReader } from '../bus/partition-reader.ts';
 import type { ParquetFile, ParquetWriter } from './parquet-file.ts';
 import { pause } from './pause.ts';
-import { appendReceipt, QUARANTINE_COLUMNS, RECEIPT_COLUMNS } from './segment-parquet.ts';
+import { QuarantineFile } from './quarantine-file.ts';
+import { appendReceipt, RECEIPT_COLUMNS } from './segment-parquet.ts';
 import { forgetRaw, readSlice, segmentKey, snapshot, type Segment } from './segment-rows.ts';
 
 export type SegmentKind = 'receipts' | 'quarantine' | 'eb';
@@ -45,7 +46,7 @@ export interface SegmentArchiverOptions {
 interface ReadSegment {
   readonly receipts: ParquetFile;
   /** Undefined when nothing of the segment was quarantined. */
-  readonly quarantine: ParquetFile | undefined;
+  readonly quarantine: QuarantineFile | undefined;
   /** Of the bus records that its receipts admit, in order. */
   readonly offsets: ReadonlySet<number>;
   readonly records: number;
@@ -211,16 +212,16 @@ export class SegmentArchiver {
     const records = Number(rows[0]?.records ?? 0);
     const receipts = await parquet.file(RECEIPT_COLUMNS);
     const offsets = new Set<number>();
-    let quarantine: ParquetFile | undefined;
+    let quarantine: QuarantineFile | undefined;
     try {
       const first = segment.segment * SEGMENT_OFFSETS;
       for (let from = first; from < first + SEGMENT_OFFSETS; from += SLICE_OFFSETS) {
         for (const row of await readSlice(client, segment, from, from + SLICE_OFFSETS)) {
-          appendReceipt(receipts, RECEIPT_COLUMNS, row);
+          appendReceipt(receipts, row);
           if (row.decision === 'ADMIT') offsets.add(Number(row.record_offset));
           if (row.decision !== 'QUARANTINE') continue;
-          quarantine ??= await parquet.file(QUARANTINE_COLUMNS);
-          appendReceipt(quarantine, QUARANTINE_COLUMNS, row);
+          quarantine ??= await QuarantineFile.create();
+          await quarantine.append(row);
         }
         if (receipts.rows === records) break;
       }

@@ -1,5 +1,5 @@
-/** The columns of receipt and quarantine segments. Ids and times are text, as everywhere outside PostgreSQL. */
-import { BIGINT, BLOB, DuckDBBlobValue, INTEGER, VARCHAR, type DuckDBValue } from '@duckdb/node-api';
+/** The columns of receipt segments. Ids and times are text, as everywhere outside PostgreSQL. */
+import { BIGINT, INTEGER, VARCHAR, type DuckDBValue } from '@duckdb/node-api';
 import type { ParquetColumns, ParquetFile } from './parquet-file.ts';
 
 /**
@@ -32,36 +32,17 @@ export const RECEIPT_COLUMNS = {
   evidence: VARCHAR,
 } satisfies ParquetColumns;
 
-export const QUARANTINE_COLUMNS = {
-  receipt_id: VARCHAR,
-  reason_codes: VARCHAR,
-  record_topic: VARCHAR,
-  record_partition: INTEGER,
-  record_offset: BIGINT,
-  ingress_topic: VARCHAR,
-  ingress_partition: INTEGER,
-  ingress_offset: BIGINT,
-  evidence: VARCHAR,
-  /** The record's value as it came. */
-  raw: BLOB,
-} satisfies ParquetColumns;
-
 /** A receipt as the archiver's query gives it: numbers as text. */
 export type SegmentRow = Readonly<Record<keyof typeof RECEIPT_COLUMNS, string | null>> & {
   readonly raw: Buffer | null;
 };
 
-/** Appends a receipt to a file that has these columns. */
-export function appendReceipt(
-  file: ParquetFile,
-  columns: typeof RECEIPT_COLUMNS | typeof QUARANTINE_COLUMNS,
-  row: SegmentRow,
-): void {
+/** Appends a receipt to a file of RECEIPT_COLUMNS. */
+export function appendReceipt(file: ParquetFile, row: SegmentRow): void {
   const cells: DuckDBValue[] = [];
-  for (const [name, type] of Object.entries(columns)) {
-    const value = row[name as keyof SegmentRow];
+  for (const [name, type] of Object.entries(RECEIPT_COLUMNS)) {
+    const value = row[name as keyof typeof RECEIPT_COLUMNS];
     if (value === null) cells.push(null);
-    else if (typeof value !== 'string') cells.push(new DuckDBBlobValue(value));
     else if (type === BIGINT) cells.push(BigInt(value));
     else if (type === INTEGER) cells.push(Number(value));
     else cells.push(value);

@@ -15,7 +15,8 @@ const REPOSITORY = join(dirname(fileURLToPath(import.meta.url)), '..');
 const TIERS = {
   unit: { folders: ['test/lib', 'test/apps'], servers: false },
   integration: { folders: ['test/integration'], servers: true },
-  faults: { folders: ['test/faults'], servers: true },
+  // One file at a time: a pause that is meant to be too long for one test must not be so for another.
+  faults: { folders: ['test/faults'], servers: true, concurrency: 1 },
   browser: { folders: ['test/browser'], servers: true },
 };
 
@@ -30,7 +31,7 @@ function hasTests(folder) {
 
 /**
  * @param {string} name
- * @param {{ folders: string[], servers: boolean }} tier
+ * @param {{ folders: string[], servers: boolean, concurrency?: number }} tier
  * @returns {Promise<{ passed: number, failed: number }>}
  */
 async function runTier(name, tier) {
@@ -40,7 +41,9 @@ async function runTier(name, tier) {
     return { passed: 0, failed: 1 };
   }
   process.stdout.write(`\n${name}\n`);
-  const ava = ['npx', 'ava', '--tap', ...folders.map((folder) => `${folder}/**/*.test.ts`)];
+  const concurrency = tier.concurrency === undefined ? [] : ['--concurrency', String(tier.concurrency)];
+  const files = folders.map((folder) => `${folder}/**/*.test.ts`);
+  const ava = ['npx', 'ava', '--tap', ...concurrency, ...files];
   const command = tier.servers
     ? ['node', 'apps/cli/fp.mjs', 'stack', 'exec', '--fresh', '--name', `test-${name}`, '--', ...ava]
     : ava;

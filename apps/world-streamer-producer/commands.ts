@@ -118,7 +118,17 @@ async function stream(flags: StreamFlags, once: boolean): Promise<readonly RunCu
   const connected = connectStreamer(flags);
   const ended: RunCursor[] = [];
   let whole: readonly RunCursor[] = [];
+  const records: Promise<void>[] = [];
   const streamer = new WorldStreamer(connected.context, logger, (cursor) => {
+    records.push(
+      connected.records.write(cursor).catch((error: unknown) => {
+        // The cursor and the facts on the bus say the same; this copy is for people who look at the bucket.
+        logger.warn(
+          { error: (error as Error).message, message_id: cursor.ready.message_id },
+          'ready record not written',
+        );
+      }),
+    );
     if (!once) return;
     ended.push(cursor);
     const attempt = ended.filter(({ ready }) => ready.message_id === cursor.ready.message_id);
@@ -133,6 +143,7 @@ async function stream(flags: StreamFlags, once: boolean): Promise<readonly RunCu
   process.once('SIGTERM', onSignal).once('SIGINT', onSignal);
   try {
     await streamer.run();
+    await Promise.all(records);
   } finally {
     connected.close();
     process.off('SIGTERM', onSignal).off('SIGINT', onSignal);

@@ -6,7 +6,15 @@ import {
   type PacerOptions,
   type RateStep,
 } from '../../lib/index.ts';
-import { isMicros, loadPolicies, loadSettings, microsToEpochMillis, type Settings } from '../rails/index.ts';
+import {
+  isMicros,
+  loadPolicies,
+  loadSettings,
+  microsToEpochMillis,
+  type S3Keys,
+  type Settings,
+} from '../rails/index.ts';
+import { ReadyRecords } from './ready-records.ts';
 import type { StreamerContext, StreamOverrides } from './streamer-context.ts';
 
 export interface StreamFlags {
@@ -88,6 +96,8 @@ function ratePlanOf(env: Environment): RateStep[] | undefined {
 
 export interface ConnectedStreamer {
   readonly context: StreamerContext;
+  /** Where runs keep what became of them. */
+  readonly records: ReadyRecords;
   close(): void;
 }
 
@@ -122,5 +132,17 @@ export function connectStreamer(
     pacing: pacingOf(env),
     timeoutMs: TIMEOUT_MS,
   };
-  return { context, close: () => store.close() };
+  const platform = ObjectStore.connect({ endpoint, ...keysOf(settings.objectStore) }, env);
+  return {
+    context,
+    records: new ReadyRecords(platform.bucket(settings.objectStore.bucket)),
+    close: () => {
+      store.close();
+      platform.close();
+    },
+  };
+}
+
+function keysOf({ accessKey, secretKey }: S3Keys): S3Keys {
+  return { accessKey, secretKey };
 }

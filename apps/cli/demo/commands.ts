@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { Pool } from 'pg';
 import { auditBus } from '../../ingestion-gate/index.ts';
-import { runFpJson } from './fp-process.ts';
+import { runFp, runFpJson } from './fp-process.ts';
 import { PlatformSession, type SessionOptions } from './platform-session.ts';
 import { reemitRun, submitRun, watchReplay, type ReadyRun, type Replay } from './replay.ts';
 import { buildReport, reportTable, writeReport } from './report.ts';
@@ -62,6 +62,7 @@ async function demo(flags: DemoFlags): Promise<void> {
     );
     const second = await stages.run('second replay', () => replayAgain(session, pool, stages, run, first));
     const audit = await stages.run('proof', () => auditBus(session.settings, run.platform_run_id));
+    await stages.run('archive', () => runFp(['ledger', 'archive']));
     // READY is published only over a pack whose seal the runner has read and checked.
     const packSealed = run.state === 'READY' && run.oracle_pack_id === pack.oracle_pack_id;
     const report = buildReport({ run, packSealed, first, second, audit, seconds: stages.seconds });

@@ -3,7 +3,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { avroAnyReader, Bytes, SchemaRegistry } from '../../../lib/index.ts';
 import { readTopic, reconcile, type RunReconciliation } from '../../ingestion-gate/index.ts';
-import { OUTPUT_CATALOGUE, type Settings, type StreamCompletedPayload } from '../../rails/index.ts';
+import {
+  OUTPUT_CATALOGUE,
+  type Settings,
+  type StreamCompletedPayload,
+  type StreamFailedPayload,
+} from '../../rails/index.ts';
 import { CommandFailed, runFpJson } from './fp-process.ts';
 import type { PlatformSession } from './platform-session.ts';
 import type { Stages } from './stages.ts';
@@ -165,13 +170,17 @@ export async function completedFact(
       value.start = batch.valueStart[i]!;
       value.length = batch.valueLength[i]!;
       const schema = reader.schemaOf(value);
-      if (schema.recordName !== 'stream.completed') return true;
+      const { recordName } = schema;
+      if (recordName !== 'stream.completed' && recordName !== 'stream.failed') return true;
       const fact = schema.decode(value) as {
         platform_run_id: string | null;
-        payload: StreamCompletedPayload;
+        payload: StreamCompletedPayload | StreamFailedPayload;
       };
-      if (fact.platform_run_id === platformRunId && fact.payload.message_id === messageId)
-        found = fact.payload;
+      if (fact.platform_run_id !== platformRunId || fact.payload.message_id !== messageId) return true;
+      if ('code' in fact.payload) {
+        throw new CommandFailed(`the replay was given up: ${fact.payload.code}: ${fact.payload.message}`);
+      }
+      found = fact.payload;
       return found === null;
     },
   );

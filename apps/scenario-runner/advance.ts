@@ -124,7 +124,8 @@ async function proveAndEnd(context: RunnerContext, lease: Lease, found: Run, wai
       return endWithout(context, lease, run, endOf(evidence));
     }
     run = await commitWaiting(context, lease, run, evidence.findings);
-    if (Date.now() >= returnAt) return run;
+    // At the deadline itself there is one more look, which decides.
+    if (returnAt < deadline && Date.now() >= returnAt) return run;
     context.onWaiting?.(evidence.findings, returnAt);
     await sleep(Math.min(EVIDENCE_POLL_MS, Math.max(0, returnAt - Date.now())));
   }
@@ -292,10 +293,9 @@ export async function publishOwed(context: RunnerContext, run: Run): Promise<num
       if (fact === undefined) break;
       published += 1;
       const { platformRunId, runId } = run;
-      context.logger.info(
+      context.logOf(platformRunId).info(
         {
-          platform_run_id: platformRunId,
-          run_id: runId,
+          scenario_run_id: runId,
           event_type: fact.eventType,
           attempt: fact.attempt,
           ...fact.coordinates,

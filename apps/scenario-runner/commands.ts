@@ -1,19 +1,22 @@
-/** `fp sr …`: submit runs, look at them, emit them again; and `fp run new`, which issues platform run ids. */
+/** `fp sr …`: submit runs, look at them, emit them again, serve all that over HTTP; and with them `fp run …`. */
 import { readFile } from 'node:fs/promises';
 import { InvalidArgumentError, type Command } from 'commander';
-import { createLogger } from '../../lib/index.ts';
 import { readLastPack } from '../oracle-store/index.ts';
-import { loadSettings, type Settings, type TrafficMode } from '../rails/index.ts';
+import { scenarioRunId, type Settings, type TrafficMode } from '../rails/index.ts';
+import { authorize } from './authorize.ts';
+import { print, userActor, withRunner } from './command-session.ts';
+import type { CrossRunOverride } from './cross-run-override.ts';
 import { defaultRunRequest } from './default-request.ts';
 import { issuePlatformRun } from './platform-runs.ts';
 import { ScenarioRunnerError } from './reason-codes.ts';
 import { reemit, REEMIT_KINDS, type ReemitKind } from './reemit.ts';
 import { factsText, outcomeText, runsText } from './report.ts';
 import type { ReplayRequest } from './run-artifacts.ts';
-import type { RunRequest } from './run-request.ts';
-import { openScenarioRunner } from './runner.ts';
+import { canonicalRunRequest, STRATEGIES, type RunRequest, type Strategy } from './run-request.ts';
+import { registerRunCommands } from './run-commands.ts';
 import type { RunnerContext } from './runner-context.ts';
 import type { Run } from './run-store.ts';
+import { serveRunner } from './service.ts';
 import { runStatus, submitRun, type RunOutcome } from './submit.ts';
 
 /** Seconds that `fp sr submit` looks for missing evidence before it returns with the run still waiting. */
@@ -34,6 +37,8 @@ interface SubmitOptions extends ReplayOptions {
   readonly pack?: string;
   readonly mode?: TrafficMode;
   readonly scenario?: string;
+  readonly strategy?: Strategy;
+  readonly actor: string;
   /** False with --no-wait. */
   readonly wait: number | boolean;
   readonly json?: boolean;
@@ -48,23 +53,14 @@ interface RunOptions {
 interface ReemitOptions extends RunOptions, ReplayOptions {
   readonly kind: ReemitKind;
   readonly dryRun?: boolean;
+  readonly actor: string;
+  readonly emitRun?: string;
+  readonly override?: string;
   readonly reason?: string;
 }
 
 export function register(program: Command): void {
-  const run =
-    program.commands.find((command) => command.name() === 'run') ??
-    program.command('run').description('platform runs');
-  run
-    .command('new')
-    .description('issue a new platform run id and print it')
-    .option('--json', 'print JSON')
-    .action(async (options: { json?: boolean }) => {
-      await withRunner(async ({ store }) => {
-        const id = await issuePlatformRun(store.pool);
-        print(options.json === true ? JSON.stringify({ platform_run_id: id }) : id);
-      });
-    });
+  registerRunCommands(program);
 
   const sr = program.command('sr').description('scenario runs: from a request to READY');
   replayOptions(
@@ -78,6 +74,8 @@ export function register(program: Command): void {
       .option('--pack <root>', 'root of the pack, s3://bucket/path/ (default: the pack prepared last)')
       .option('--mode <mode>', 'fraud or baseline (default: the policy)', trafficMode)
       .option('--scenario <id>', "scenario that the pack must have (default: the pack's)")
+      .option('--strategy <name>', STRATEGIES.join(', '), strategy)
+      .option('--actor <id>', 'who asks', userActor())
       .option('--wait <seconds>', 'how long to wait here for missing evidence', seconds, DEFAULT_WAIT_SECONDS)
       .option('--no-wait', 'look once'),
   )
@@ -93,8 +91,15 @@ export function register(program: Command): void {
     )
       .option('--kind <kind>', REEMIT_KINDS.join(', '), reemitKind, 'READY_ONLY')
       .option('--dry-run', 'say what would be emitted')
+      .option('--emit-run <platform_run_id>', 'emit READY into this platform run instead of its own')
+      .option('--override <file>', 'the approval for that, as JSON')
+      .option('--actor <id>', 'who asks', userActor())
       .option('--reason <text>', 'why, for the record'),
   ).action(emitAgain);
+
+  sr.command('serve')
+    .description('serve submissions, re-emits, status and facts over HTTP, and carry on what waits')
+    .action(serve);
 
   const quarantine = sr.command('quarantine').description('runs that were quarantined');
   quarantine
@@ -125,21 +130,34 @@ export function register(program: Command): void {
 
 async function submit(options: SubmitOptions): Promise<void> {
   await withRunner(async (context, settings) => {
-    const packRoot = options.pack ?? (await lastPack(settings));
+    const invoke = options.strategy === 'FORCE_INVOKE';
+    if (invoke && options.request === undefined) {
+      throw new ScenarioRunnerError(
+        'RUN_REQUEST_INVALID',
+        'a world that does not exist yet has to be described: give --request with its fingerprint, parameters and seed',
+      );
+    }
+    const packRoot = invoke ? options.pack : (options.pack ?? (await lastPack(settings)));
     const platformRunId = options.run ?? (await issuePlatformRun(context.store.pool));
-    const request =
-      options.request === undefined
+    const described =
+      options.request === undefined && packRoot !== undefined
         ? await defaultRunRequest(context.oracle, context.policy, {
             platformRunId,
             packRoot,
-            invoker: 'fp-sr-submit',
+            invoker: options.actor,
             ...(options.mode === undefined ? {} : { mode: options.mode }),
             ...(options.scenario === undefined ? {} : { scenarioId: options.scenario }),
           })
-        : await requestFromFile(options.request);
+        : await fromFile<RunRequest>(options.request ?? '');
+    const request: RunRequest = {
+      ...described,
+      ...(options.strategy === undefined ? {} : { requested_strategy: options.strategy }),
+    };
+    const runId = scenarioRunId(canonicalRunRequest(request).run_equivalence_key);
+    await authorize(context, 'submit', options.actor, { platformRunId, runId });
     const outcome = await submitRun(context, {
       platform_run_id: platformRunId,
-      pack_root: packRoot,
+      ...(packRoot === undefined ? {} : { pack_root: packRoot }),
       request,
       replay: replayOf(options),
       wait_seconds: typeof options.wait === 'number' ? options.wait : options.wait ? DEFAULT_WAIT_SECONDS : 0,
@@ -172,13 +190,18 @@ async function facts(options: RunOptions): Promise<void> {
 async function emitAgain(options: ReemitOptions): Promise<void> {
   await withRunner(async (context) => {
     const found = await pickRun(context, options);
+    await authorize(context, 'reemit', options.actor, found);
     const outcome = await reemit(context, {
       platform_run_id: found.platformRunId,
       run_id: found.runId,
       reemit_kind: options.kind,
       dry_run: options.dryRun === true,
       replay: replayOf(options),
-      requested_by: 'fp-sr-reemit',
+      requested_by: options.actor,
+      ...(options.emitRun === undefined ? {} : { emit_platform_run_id: options.emitRun }),
+      ...(options.override === undefined
+        ? {}
+        : { cross_run_override: await fromFile<CrossRunOverride>(options.override) }),
       ...(options.reason === undefined ? {} : { reason: options.reason }),
     });
     print(
@@ -207,30 +230,6 @@ async function pickRun(context: RunnerContext, options: RunOptions, state?: 'QUA
   );
 }
 
-async function withRunner(
-  work: (context: RunnerContext, settings: Settings) => Promise<void>,
-): Promise<void> {
-  const settings = loadSettings();
-  const runner = await openScenarioRunner(settings, {
-    // Standard output belongs to the command's own answer.
-    logger: createLogger({
-      component: 'scenario-runner',
-      level: process.env['LOG_LEVEL'] ?? 'warn',
-      destination: process.stderr,
-    }),
-    onWaiting: (missing, untilMs) => {
-      const left = Math.max(0, Math.ceil((untilMs - Date.now()) / 1000));
-      const what = missing.map((finding) => `${finding.code} ${finding.subject}`).join(', ');
-      process.stderr.write(`waiting up to ${left} s for ${what} (--no-wait looks once)\n`);
-    },
-  });
-  try {
-    await work(runner.context, settings);
-  } finally {
-    await runner.close();
-  }
-}
-
 /** The pack that was prepared last on this machine. */
 async function lastPack(settings: Settings): Promise<string> {
   const { pack_root: root } = await readLastPack(settings.stateDir);
@@ -241,16 +240,30 @@ async function lastPack(settings: Settings): Promise<string> {
   );
 }
 
-async function requestFromFile(file: string): Promise<RunRequest> {
+/** JSON that is checked against its contract by whoever uses it. */
+async function fromFile<T extends object>(file: string): Promise<T> {
   const text = await readFile(file, 'utf8');
   try {
-    // Checked against the contract by submitRun.
-    return JSON.parse(text) as RunRequest;
+    return JSON.parse(text) as T;
   } catch (error) {
     throw new ScenarioRunnerError('RUN_REQUEST_INVALID', `${file} is not JSON: ${(error as Error).message}`, {
       cause: error,
     });
   }
+}
+
+async function serve(): Promise<void> {
+  await withRunner(
+    async (context, settings) => {
+      const service = await serveRunner(context, settings.scenarioRunner);
+      const signal = await new Promise<string>((resolve) => {
+        for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
+      });
+      context.logger.info({ signal }, 'stopping');
+      await service.stop();
+    },
+    { stream: process.stdout, level: 'info' },
+  );
 }
 
 function runOptions(command: Command): Command {
@@ -303,13 +316,15 @@ function summary(run: Run): Readonly<Record<string, string | null>> {
   };
 }
 
-function print(text: string): void {
-  process.stdout.write(`${text}\n`);
-}
-
 function trafficMode(text: string): TrafficMode {
   if (text === 'fraud' || text === 'baseline') return text;
   throw new InvalidArgumentError('it is fraud or baseline.');
+}
+
+function strategy(text: string): Strategy {
+  const found = STRATEGIES.find((each) => each === text);
+  if (found === undefined) throw new InvalidArgumentError(`it is one of ${STRATEGIES.join(', ')}.`);
+  return found;
 }
 
 function reemitKind(text: string): ReemitKind {

@@ -1,4 +1,6 @@
 /** Runs, outcomes and facts as text for a terminal. */
+import type { PlatformReport } from './platform-report.ts';
+import type { PlatformRun } from './platform-runs.ts';
 import type { RunFactsView } from './run-artifacts.ts';
 import type { Run } from './run-store.ts';
 import type { RunOutcome } from './submit.ts';
@@ -58,4 +60,46 @@ export function factsText(facts: RunFactsView): string {
 
 function field(name: string, value: string): string {
   return `  ${name.padEnd(13)} ${value}`;
+}
+
+export function platformStatusText(platform: PlatformRun, runs: readonly Run[]): string {
+  const end =
+    platform.closed_at_utc === null
+      ? 'open'
+      : `closed at ${platform.closed_at_utc} by ${platform.closed_by ?? 'nobody'}` +
+        (platform.close_reason === null ? '' : `: ${platform.close_reason}`);
+  return `${platform.platform_run_id}  issued at ${platform.issued_at_utc}, ${end}\n${runsText(runs)}`;
+}
+
+export function platformReportText(report: PlatformReport): string {
+  const count = (n: number): string => n.toLocaleString('en');
+  return [
+    report.platform_run_id,
+    ...report.runs.map((run) =>
+      field('scenario run', `${run.run_id} ${run.state} ${run.reason_code ?? ''}`.trimEnd()),
+    ),
+    ...report.attempts.flatMap((attempt) => [
+      field(
+        `attempt ${attempt.attempt}`,
+        `${attempt.ended ? `ended: ${attempt.stop_reason ?? ''}` : 'streaming'}, speedup ${attempt.speedup ?? "the policy's"}`,
+      ),
+      ...attempt.outputs.map((output) =>
+        field('', `${output.output_id}: ${count(output.read)} read, ${count(output.sent)} sent`),
+      ),
+    ]),
+    field('sent', count(report.sent)),
+    field('admitted', count(report.admitted)),
+    field('duplicate', count(report.duplicate)),
+    field('quarantined', count(report.quarantined)),
+    ...report.bus.map((place) =>
+      field(
+        `${place.topic}/${place.partition}`,
+        `${count(place.records)} records, offsets ${count(place.first_offset)}–${count(place.last_offset)}`,
+      ),
+    ),
+    field('order', `${count(report.order_violations)} violations`),
+    report.reconciled
+      ? 'RECONCILED'
+      : `NOT RECONCILED\n${report.differences.map((line) => `    ${line}`).join('\n')}`,
+  ].join('\n');
 }

@@ -46,6 +46,11 @@ export class RunObjectStore {
     this.#bucket = bucket;
   }
 
+  /** The platform's own bucket. */
+  get bucket(): Bucket {
+    return this.#bucket;
+  }
+
   refs(key: RunKey): RunRefs {
     const { sr } = runObjects(key.platformRunId);
     const ref = (objectKey: string): string => objectRef(this.#bucket.name, objectKey);

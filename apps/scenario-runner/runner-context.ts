@@ -65,7 +65,10 @@ export interface RunnerContext {
   readonly policyRev: PolicyRev;
   /** Name of the profile, for facts. */
   readonly environment: Settings['profile'];
+  /** For what is about no platform run. */
   readonly logger: Logger;
+  /** The runner's log of a platform run. */
+  readonly logOf: (platformRunId: string) => Logger;
   /** Called after each step; what it throws ends the call there, as a crash would. */
   readonly onStep?: (step: RunStep, run: RunKey) => void | Promise<void>;
   /** Called whenever evidence is still missing, before the next look. */
@@ -73,6 +76,6 @@ export interface RunnerContext {
 }
 
 export async function step(context: RunnerContext, name: RunStep, run: RunKey): Promise<void> {
-  context.logger.debug({ step: name, platform_run_id: run.platformRunId, run_id: run.runId }, 'run step');
+  context.logOf(run.platformRunId).info({ step: name, scenario_run_id: run.runId }, 'run step');
   await context.onStep?.(name, run);
 }

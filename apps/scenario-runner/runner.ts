@@ -1,8 +1,21 @@
 /** The runner put together from the settings: connections, tables, stores, front door, policy. */
 import { join } from 'node:path';
 import { Pool } from 'pg';
-import { createLogger, nativeClient, ObjectStore, SchemaRegistry, type Logger } from '../../lib/index.ts';
-import { FrontDoor, loadPolicies, type ScenarioRunnerPolicy, type Settings } from '../rails/index.ts';
+import {
+  createLogger,
+  nativeClient,
+  ObjectStore,
+  SchemaRegistry,
+  type RunLogsOptions,
+} from '../../lib/index.ts';
+import {
+  FrontDoor,
+  loadPolicies,
+  runLogsOf,
+  secretsOf,
+  type ScenarioRunnerPolicy,
+  type Settings,
+} from '../rails/index.ts';
 import { migrateScenarioRunner } from './migrate.ts';
 import type { ControlPublisher } from './outbox.ts';
 import { SubprocessEngine, type EngineInvoker } from './engine-invoker.ts';
@@ -12,8 +25,11 @@ import type { RunnerContext } from './runner-context.ts';
 import { assertSettled } from './settlement-lock.ts';
 import { writerPacker, type WorldPacker } from './world-packer.ts';
 
+const COMPONENT = 'scenario_runner';
+
 export interface ScenarioRunnerOptions extends Pick<RunnerContext, 'onStep' | 'onWaiting'> {
-  readonly logger?: Logger;
+  /** Where lines go besides the logs of the runs. Default: stdout, from `info`. */
+  readonly logTo?: NonNullable<RunLogsOptions['also']>;
   /** In place of the platform's front door. Not closed with the runner. */
   readonly publisher?: ControlPublisher;
   /** In place of the program that the wiring names. */
@@ -40,7 +56,11 @@ export async function openScenarioRunner(
   options: ScenarioRunnerOptions = {},
 ): Promise<ScenarioRunner> {
   assertSettled(settings);
-  const logger = options.logger ?? createLogger({ component: 'scenario-runner' });
+  const destination = options.logTo?.stream ?? process.stdout;
+  const level = options.logTo?.level ?? 'info';
+  const secrets = secretsOf(settings);
+  const logger = createLogger({ component: COMPONENT, level, destination, secrets });
+  const logs = runLogsOf(settings, { also: { stream: destination, level } });
   const policies = loadPolicies(settings.policies);
   const pool = new Pool({ connectionString: settings.postgres.dsn, connectionTimeoutMillis: 10_000 });
   pool.on('error', (error) => logger.warn({ error: error.message }, 'an idle PostgreSQL connection broke'));
@@ -64,6 +84,7 @@ export async function openScenarioRunner(
   const close = async (): Promise<void> => {
     await door?.close();
     await pool.end();
+    logs.close();
     platform.close();
     oracle.close();
   };
@@ -92,6 +113,7 @@ export async function openScenarioRunner(
     policyRev: policies.scenarioRunnerRev,
     environment: settings.profile,
     logger,
+    logOf: (platformRunId) => logs.logger(COMPONENT, platformRunId),
     ...(options.onStep === undefined ? {} : { onStep: options.onStep }),
     ...(options.onWaiting === undefined ? {} : { onWaiting: options.onWaiting }),
   };

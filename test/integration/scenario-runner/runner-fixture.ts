@@ -3,8 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
 import pg from 'pg';
-import { createLogger, ObjectStore, type Bucket } from '../../../lib/index.ts';
+import { ObjectStore, type Bucket } from '../../../lib/index.ts';
 import { loadSettings, type Envelope, type Settings } from '../../../apps/rails/index.ts';
 import type { FrontDoorReceipt } from '../../../apps/rails/index.ts';
 import {
@@ -14,6 +15,12 @@ import {
   type ScenarioRunnerOptions,
 } from '../../../apps/scenario-runner/index.ts';
 import type { SealedPack } from './sealed-pack.ts';
+
+const SILENCE = new Writable({
+  write(_chunk, _encoding, done) {
+    done();
+  },
+});
 
 export interface RunnerFixture {
   readonly settings: Settings;
@@ -60,8 +67,10 @@ export async function runnerFixture(): Promise<RunnerFixture> {
     oracle: writer.bucket(settings.oracleStore.bucket),
     platform: store.bucket(settings.objectStore.bucket),
     async open(options = {}) {
-      const logger = createLogger({ component: 'scenario-runner-test', level: 'silent' });
-      const runner = await openScenarioRunner(settings, { logger, ...options });
+      const runner = await openScenarioRunner(settings, {
+        logTo: { stream: SILENCE, level: 'fatal' },
+        ...options,
+      });
       opened.push(runner);
       return runner;
     },

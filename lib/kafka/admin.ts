@@ -244,10 +244,36 @@ export class Admin {
             },
           ],
         });
+        await this.#untilConfigured(admin, topic, merged);
       }),
     );
     this.#changes = change.catch(() => undefined);
     await change;
+  }
+
+  /**
+   * A broker answers with its own image of the metadata, which follows the controller's a moment later: the next change
+   * must not read the keys as they were before this one.
+   */
+  async #untilConfigured(
+    admin: KafkaJsAdmin,
+    topic: string,
+    expected: Readonly<Record<string, string>>,
+  ): Promise<void> {
+    const deadline = performance.now() + this.#timeoutMs;
+    for (;;) {
+      const { resources } = await admin.describeConfigs({
+        resources: [{ type: ConfigResourceTypes.TOPIC, name: topic }],
+        includeSynonyms: false,
+      });
+      const found = new Map(resources[0]?.configEntries.map((one) => [one.configName, one]) ?? []);
+      const visible = Object.entries(expected).every(([name, value]) => {
+        const entry = found.get(name);
+        return entry?.isSensitive === true || entry?.configValue === value;
+      });
+      if (visible || performance.now() > deadline) return;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
   }
 
   async deleteTopics(names: readonly string[]): Promise<void> {

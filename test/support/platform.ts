@@ -3,6 +3,7 @@
  * its own, a database and a bucket of its own, services as child processes of `fp`. `close` leaves nothing behind.
  */
 import { randomBytes } from 'node:crypto';
+import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { platformResources, loadSettings, type Settings, type TrafficMode } from '../../apps/rails/index.ts';
@@ -18,7 +19,6 @@ import {
 import {
   Admin,
   applyResources,
-  createLogger,
   ObjectStore,
   SchemaRegistry,
   type OutgoingBatch,
@@ -29,6 +29,8 @@ import { eventually } from './eventually.ts';
 import { samplePack, TEST_ORACLE_BUCKET, type SamplePack } from './sample-pack.ts';
 import { ServiceProcess, type Exit } from './service-process.ts';
 import { stackSetting } from './stack-settings.ts';
+
+const SILENCE = new Writable({ write: (_chunk, _encoding, done) => done() });
 
 const FP = fileURLToPath(new URL('../../apps/cli/fp.mjs', import.meta.url));
 const SERVERS = [
@@ -218,8 +220,7 @@ export class TestPlatform {
   }
 
   #openRunner(): Promise<ScenarioRunner> {
-    const logger = createLogger({ component: 'scenario-runner', level: 'silent' });
-    return openScenarioRunner(this.settings, { logger });
+    return openScenarioRunner(this.settings, { logTo: { stream: SILENCE, level: 'fatal' } });
   }
 
   async #removeFromKafka(): Promise<void> {

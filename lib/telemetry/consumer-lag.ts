@@ -67,7 +67,14 @@ export class ConsumerLag {
         const { high, low } = endOf.get(keyOf(each))!;
         return each.committed === null || each.committed >= high
           ? []
-          : [{ topic: each.topic, partition: each.partition, offset: Math.max(each.committed, low), end: high }];
+          : [
+              {
+                topic: each.topic,
+                partition: each.partition,
+                offset: Math.max(each.committed, low),
+                end: high,
+              },
+            ];
       }),
       budgetMs,
     );
@@ -84,10 +91,15 @@ export class ConsumerLag {
     });
   }
 
-  async #look(gaps: readonly (TopicPartitionOffset & { readonly end: number })[], budgetMs: number): Promise<void> {
+  async #look(
+    gaps: readonly (TopicPartitionOffset & { readonly end: number })[],
+    budgetMs: number,
+  ): Promise<void> {
     const deadline = performance.now() + budgetMs;
     // Two groups may stand at different offsets of one partition; the consumer reads one place at a time.
-    let left = gaps.filter((gap) => !this.#findings.has(findingKey(gap.topic, gap.partition, gap.offset, gap.end)));
+    let left = gaps.filter(
+      (gap) => !this.#findings.has(findingKey(gap.topic, gap.partition, gap.offset, gap.end)),
+    );
     while (left.length > 0 && performance.now() < deadline) {
       const round = new Map<string, TopicPartitionOffset & { readonly end: number }>();
       for (const gap of left) if (!round.has(keyOf(gap))) round.set(keyOf(gap), gap);
@@ -97,9 +109,16 @@ export class ConsumerLag {
     this.#consumer.assign([]);
   }
 
-  async #read(gaps: Map<string, TopicPartitionOffset & { readonly end: number }>, deadline: number): Promise<void> {
-    const counting = new Map([...gaps].map(([key, gap]) => [key, { gap, records: 0, oldest: null as number | null }]));
-    this.#consumer.assign([...gaps.values()].map(({ topic, partition, offset }) => ({ topic, partition, offset })));
+  async #read(
+    gaps: Map<string, TopicPartitionOffset & { readonly end: number }>,
+    deadline: number,
+  ): Promise<void> {
+    const counting = new Map(
+      [...gaps].map(([key, gap]) => [key, { gap, records: 0, oldest: null as number | null }]),
+    );
+    this.#consumer.assign(
+      [...gaps.values()].map(({ topic, partition, offset }) => ({ topic, partition, offset })),
+    );
     const settle = (key: string): void => {
       const found = counting.get(key);
       if (found === undefined) return;
@@ -125,7 +144,8 @@ export class ConsumerLag {
       for (const event of this.#consumer.takeEvents()) {
         if (event.type === 'end') settle(keyOf(event));
       }
-      if (count === 0 && counting.size > 0) await this.#consumer.wait(Math.max(1, deadline - performance.now()));
+      if (count === 0 && counting.size > 0)
+        await this.#consumer.wait(Math.max(1, deadline - performance.now()));
     }
   }
 

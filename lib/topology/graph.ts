@@ -10,7 +10,7 @@ import type { SourceRecord, StreamRecord, TimestampExtractor } from './record.ts
 import { resolveTopic } from './topic-names.ts';
 import { topicResources, type TopicResource } from './topic-resources.ts';
 
-export { changelogTopic, resolveTopic } from './topic-names.ts';
+export { changelogTopic } from './topic-names.ts';
 
 /** Operators are typed at the builder's surface; inside the graph the types are erased. */
 export type AnyRecord = StreamRecord<unknown, unknown>;

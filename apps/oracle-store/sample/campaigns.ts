@@ -15,11 +15,10 @@ export const CAMPAIGN_KINDS = [
   'IDENTITY_BUSTOUT',
 ] as const;
 
+/** Indices of the kinds above that other modules name. */
 export const CARD_TESTING = 0;
 export const ACCOUNT_TAKEOVER = 1;
-export const MERCHANT_COLLUSION = 2;
 export const REFUND_ABUSE = 3;
-export const IDENTITY_BUSTOUT = 4;
 
 /** How likely a bank notices a flow of each kind. */
 export const BANK_DETECTION = [0.72, 0.85, 0.3, 0.35, 0.55] as const;

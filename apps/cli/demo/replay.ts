@@ -181,7 +181,7 @@ export async function completedFact(
         throw new CommandFailed(`the replay was given up: ${fact.payload.code}: ${fact.payload.message}`);
       }
       found = fact.payload;
-      return found === null;
+      return false;
     },
   );
   return found;

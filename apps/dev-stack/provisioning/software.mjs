@@ -23,7 +23,6 @@ const MACHINE = `${process.platform}-${process.arch}`;
 
 const DEPENDENCY_PLUGIN = 'org.apache.maven.plugins:maven-dependency-plugin:3.6.1';
 const WAGON_PLUGIN = 'org.codehaus.mojo:wagon-maven-plugin:2.0.2';
-const MAVEN_CENTRAL = '${MAVEN_REPOSITORY}';
 
 const KAFKA_VERSION = '4.1.1';
 const APICURIO_VERSION = '3.0.9';
@@ -146,8 +145,9 @@ async function buildApicurio(draft, log) {
     'mvn',
     [
       '-B',
+      '-f',
+      join(HERE, 'maven', 'apicurio.pom.xml'),
       `${WAGON_PLUGIN}:download-single`,
-      `-Dwagon.url=${MAVEN_CENTRAL}`,
       `-Dwagon.fromFile=${path}`,
       `-Dwagon.toDir=${draft}`,
     ],

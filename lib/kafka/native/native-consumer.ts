@@ -11,6 +11,7 @@ import type {
 import { configurationPairs, consumerBaseline } from '../defaults.ts';
 import { closedError, metadataColumn, partitionColumns } from '../partition-columns.ts';
 import type { RecordBatch } from '../record-batch.ts';
+import { untilAnswered } from '../until-answered.ts';
 import { WakeUp } from '../wake-up.ts';
 import { type Addon, type BoundBatch, type ConsumerHandle, loadAddon } from './addon.ts';
 
@@ -135,7 +136,8 @@ export class NativeConsumer implements Consumer {
 
   async committed(partitions: readonly TopicPartition[], timeoutMs: number): Promise<TopicPartitionOffset[]> {
     if (partitions.length === 0) return [];
-    return this.#addon.committed(this.handle, ...partitionColumns('committed', partitions), [], timeoutMs);
+    const columns = partitionColumns('committed', partitions);
+    return untilAnswered(timeoutMs, (leftMs) => this.#addon.committed(this.handle, ...columns, [], leftMs));
   }
 
   async commit(offsets: readonly TopicPartitionOffset[]): Promise<void> {
@@ -150,12 +152,9 @@ export class NativeConsumer implements Consumer {
   ): Promise<Watermarks[]> {
     if (partitions.length === 0) return [];
     const columns = partitionColumns('watermarks', partitions);
-    return this.#addon.watermarks(
-      this.handle,
-      ...columns,
-      [],
-      timeoutMs,
-      isolation === 'read_committed' ? 1 : 0,
+    const committed = isolation === 'read_committed' ? 1 : 0;
+    return untilAnswered(timeoutMs, (leftMs) =>
+      this.#addon.watermarks(this.handle, ...columns, [], leftMs, committed),
     );
   }
 
@@ -170,7 +169,9 @@ export class NativeConsumer implements Consumer {
       offset: timestampMs,
     }));
     const columns = partitionColumns('offsetsForTimes', times);
-    return this.#addon.offsetsForTimes(this.handle, ...columns, [], timeoutMs);
+    return untilAnswered(timeoutMs, (leftMs) =>
+      this.#addon.offsetsForTimes(this.handle, ...columns, [], leftMs),
+    );
   }
 
   async partitionCounts(topics: readonly string[], timeoutMs: number): Promise<Map<string, number>> {
